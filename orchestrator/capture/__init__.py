@@ -1,0 +1,1 @@
+"""Carry out session instructions on hosts and collect what they captured."""

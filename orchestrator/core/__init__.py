@@ -1,0 +1,1 @@
+"""The rules: no clock, file, socket or log. Pure."""

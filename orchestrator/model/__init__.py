@@ -1,0 +1,1 @@
+"""The nouns: frozen dataclasses and the column schema. Pure."""

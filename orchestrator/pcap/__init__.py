@@ -1,0 +1,1 @@
+"""Capture bytes in and out."""

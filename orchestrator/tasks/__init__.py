@@ -1,0 +1,1 @@
+"""Celery: decode, call one function, encode."""

@@ -1,0 +1,1 @@
+"""One host: tcpdump and a transport. Knows no topology and no queue."""
