@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orchestrator.model.playbook import Expectation, Window
+    from orchestrator.model.playbook import Authority, Expectation, Window
     from orchestrator.model.topology import Ssh
 
 
@@ -75,6 +75,8 @@ class CapturePlan:
     hosts: Mapping[str, str] = field(default_factory=dict)
     """Address to node name, for reports."""
     ticket: str | None = None
+    authority: Authority | None = None
+    """Who allowed this, and when; outside its interval nothing may be captured."""
     expect: tuple[Expectation, ...] = ()
     notes: tuple[str, ...] = ()
     """What the planner decided and its user should know."""

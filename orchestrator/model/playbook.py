@@ -61,6 +61,14 @@ class Authority:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """Where the evidence goes afterwards, and the key that signs it. Absolute paths."""
+
+    to: str
+    sign: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
     """An event that freezes or marks every point. Fields as written in the playbook."""
 
@@ -100,3 +108,4 @@ class Playbook:
     authority: Authority | None = None
     triggers: tuple[Trigger, ...] = ()
     expect: tuple[Expectation, ...] = ()
+    archive: Archive | None = None

@@ -48,6 +48,14 @@ class Translation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """What is declared of one interface of a node."""
+
+    addresses: tuple[str, ...] = ()
+    vrf: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """A host or device."""
 
@@ -59,6 +67,12 @@ class Node:
     vrf: str | None = None
     translations: tuple[Translation, ...] = ()
     shares: Mapping[str, str] = field(default_factory=dict)
+    interfaces: Mapping[str, Port] = field(default_factory=dict)
+    """Interfaces declared by name; links name more."""
+    pool: tuple[str, ...] = ()
+    """Nodes that a load balancer hands connections to."""
+    snat: str | None = None
+    """Address behind which a load balancer hides its clients."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +117,8 @@ class Path:
     """Node name of the far end."""
     points: tuple[str, ...]
     nodes: tuple[str, ...] = ()
+    reverse: tuple[str, ...] = ()
+    """Points that the way back meets, also from client to server; empty when it is the same way."""
 
     @property
     def segments(self) -> tuple[tuple[str, str], ...]:
