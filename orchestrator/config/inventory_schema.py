@@ -34,10 +34,14 @@ class SshDefaults(Section):
 
     user: User | None = None
     port: PortNumber | None = None
-    key_file: LocalPath | None = Field(None, description="Private key, relative to this file; the SSH agent if absent.")
-    known_hosts: LocalPath | None = Field(None, description="Host keys, relative to this file. Others are refused.")
-    privilege: Privilege | None = Field(None, description="Where the right to capture comes from on the host.")
-    jump: Name | None = Field(None, description="Node through which this one is reached.")
+    key_file: LocalPath | None = Field(
+        default=None, description="Private key, relative to this file; the SSH agent if absent."
+    )
+    known_hosts: LocalPath | None = Field(
+        default=None, description="Host keys, relative to this file. Others are refused."
+    )
+    privilege: Privilege | None = Field(default=None, description="Where the right to capture comes from on the host.")
+    jump: Name | None = Field(default=None, description="Node through which this one is reached.")
 
 
 class SshSection(SshDefaults):
@@ -70,16 +74,16 @@ class InterfaceSection(Section):
 class NodeSection(Section):
     """A host or device."""
 
-    role: Name = Field("host", description="client, server, switch, router, firewall, load-balancer …")
+    role: Name = Field(default="host", description="client, server, switch, router, firewall, load-balancer …")
     addresses: tuple[Address, ...] = ()
     ssh: SshSection | None = None
     site: Name | None = None
     vrf: Name | None = None
     translations: tuple[TranslationSection, ...] = ()
-    shares: dict[Address, Name] = Field({}, description="Addresses this node shares with others, such as VRRP.")
-    interfaces: dict[InterfaceName, InterfaceSection] = {}
-    pool: tuple[Name, ...] = Field((), description="Nodes that a load balancer hands connections to.")
-    snat: Network | None = Field(None, description="Address behind which a load balancer hides its clients.")
+    shares: dict[Address, Name] = Field(default={}, description="Addresses this node shares with others, such as VRRP.")
+    interfaces: dict[InterfaceName, InterfaceSection] = Field(default={})
+    pool: tuple[Name, ...] = Field(default=(), description="Nodes that a load balancer hands connections to.")
+    snat: Network | None = Field(default=None, description="Address behind which a load balancer hides its clients.")
 
 
 class LinkSection(Section):
@@ -122,8 +126,8 @@ class PathSection(Section):
     from_: Name = Field(alias="from")
     to: Name
     points: tuple[Name, ...] = ()
-    forward: tuple[Name, ...] = Field((), description="The same as points, beside reverse.")
-    reverse: tuple[Name, ...] = Field((), description="Points of the way back, in the order answers meet them.")
+    forward: tuple[Name, ...] = Field(default=(), description="The same as points, beside reverse.")
+    reverse: tuple[Name, ...] = Field(default=(), description="Points of the way back, in the order answers meet them.")
     nodes: tuple[Name, ...] = ()
 
 
@@ -136,5 +140,5 @@ class InventoryFile(Section):
     defaults: Defaults = Defaults()
     nodes: dict[Name, NodeSection]
     links: tuple[LinkSection, ...] = ()
-    points: dict[Name, PointSection] = {}
-    paths: dict[Name, PathSection] = {}
+    points: dict[Name, PointSection] = Field(default={})
+    paths: dict[Name, PathSection] = Field(default={})

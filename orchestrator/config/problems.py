@@ -23,10 +23,14 @@ _MOST_SHOWN = 100
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """Where something stands in a file, from 1. Line 0 is the command line."""
+    """Where something stands in a file, from 1."""
 
     line: int
     column: int
+
+
+ON_COMMAND_LINE = Position(0, 0)
+"""What a ``--set`` brought in stands in no file."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.config.problems import suggest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic_core import ErrorDetails
 
     from orchestrator.config.problems import Path
     from orchestrator.config.yamlfile import Document
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+ContentT = TypeVar("ContentT")
+_MOST_ROUNDS = 8
+"""Each round leaves out what the one before found wrong; nesting is shallow, so few are needed."""
 
 _MESSAGES = {
     "missing": "missing key",
@@ -30,29 +36,85 @@ _MESSAGES = {
 }
 
 
-def validate(document: Document, model: type[ModelT]) -> ModelT | None:
-    """Return the value of *document* as a *model*; None when it is none, with the problems in *document*."""
+@dataclass(frozen=True, slots=True)
+class Checked(Generic[ContentT]):
+    """What could be understood of a document, so that names can be checked even in a broken file."""
+
+    content: ContentT
+    pruned: frozenset[Path]
+    """What was left out because it is wrong. Complaining about its absence would be misleading."""
+    kept: Mapping[Path, tuple[int, ...]]
+    """Indices in the file of the items that are left, by list."""
+
+    def in_file(self, path: Path) -> Path:
+        """Return *path*, which counts the items that are left, as it stands in the file."""
+        steps: Path = ()
+        for step in path:
+            steps = (*steps, self.kept[steps][step] if isinstance(step, int) and steps in self.kept else step)
+        return steps
+
+
+def validate(document: Document, model: type[ModelT], stand_ins: Mapping[str, object]) -> Checked[ModelT] | None:
+    """Return the value of *document* as a *model*, leaving out what is wrong; the problems go to *document*.
+
+    *stand_ins* replace top-level keys that are missing or wrong, so that the rest can still be checked.
+    """
     if not isinstance(document.value, dict):
         if not document.problems:
             document.add((), "the file is empty" if document.value is None else "the top of the file must be a mapping")
         return None
-    try:
-        return model.model_validate(document.value)
-    except ValidationError as failure:
-        for error in failure.errors(include_url=False):
-            _note(document, model, error)
+    pruned: set[Path] = set()
+    for attempt in range(_MOST_ROUNDS):
+        kept: dict[Path, tuple[int, ...]] = {}
+        value = cast("dict[str, object]", _without(document.value, (), pruned, kept))
+        if attempt:
+            value = {**{key: stand_ins[key] for key in stand_ins if key not in value}, **value}
+        try:
+            return Checked(model.model_validate(value), frozenset(pruned), kept)
+        except ValidationError as failure:
+            checked = Checked(value, frozenset(pruned), kept)
+            errors = failure.errors(include_url=False)
+        paths = [checked.in_file(_place(error)) for error in errors]
+        if attempt == 0:
+            for error, path in zip(errors, paths, strict=True):
+                _note(document, model, error, path)
+        pruned |= {_blamed(document.value, error, path) for error, path in zip(errors, paths, strict=True)} - {()}
     return None
 
 
-def _note(document: Document, model: type[BaseModel], error: ErrorDetails) -> None:
-    kind = error["type"]
-    path: Path = tuple(error["loc"])
-    of_key = kind == "extra_forbidden" or path[-1:] == ("[key]",)
-    if path[-1:] == ("[key]",):
-        path = path[:-1]
-    if any(path[:length] in document.trapped for length in range(len(path) + 1)):
-        return
-    document.add(path, _message(model, error, path), of_key=of_key)
+def _place(error: ErrorDetails) -> Path:
+    path = tuple(error["loc"])
+    return path[:-1] if path[-1:] == ("[key]",) else path
+
+
+def _blamed(value: object, error: ErrorDetails, path: Path) -> Path:
+    """Return the smallest part whose absence mends *error*."""
+    target = path[:-1] if error["type"] == "missing" else path
+    while target and isinstance(target[-1], int) and not isinstance(_at(value, target), dict):
+        target = target[:-1]
+    return target
+
+
+def _at(value: Any, path: Path) -> object:  # noqa: ANN401  # whatever stands in the file
+    for step in path:
+        value = value[step]
+    return value
+
+
+def _without(value: object, path: Path, pruned: set[Path], kept: dict[Path, tuple[int, ...]]) -> object:
+    if isinstance(value, dict):
+        left = {key: item for key, item in value.items() if (*path, key) not in pruned}
+        return {key: _without(item, (*path, key), pruned, kept) for key, item in left.items()}
+    if isinstance(value, tuple):
+        kept[path] = tuple(number for number in range(len(value)) if (*path, number) not in pruned)
+        return tuple(_without(value[number], (*path, number), pruned, kept) for number in kept[path])
+    return value
+
+
+def _note(document: Document, model: type[BaseModel], error: ErrorDetails, path: Path) -> None:
+    of_key = error["type"] == "extra_forbidden" or error["loc"][-1:] == ("[key]",)
+    if not any(path[:length] in document.trapped for length in range(len(path) + 1)):
+        document.add(path, _message(model, error, path), of_key=of_key)
 
 
 def _message(model: type[BaseModel], error: ErrorDetails, path: Path) -> str:

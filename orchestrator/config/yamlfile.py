@@ -17,7 +17,7 @@ from yaml.reader import Reader
 from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
-from orchestrator.config.problems import Path, Position, Problem, raise_problems, show_path
+from orchestrator.config.problems import ON_COMMAND_LINE, Path, Position, Problem, raise_problems, show_path
 
 if TYPE_CHECKING:
     import pathlib
@@ -67,6 +67,18 @@ class Document:
         """Note that the value (or key) at *path* is wrong; *where* shows another path to the reader."""
         shown = show_path(path if where is None else where)
         self.problems.append(Problem(self.file, self.position(path, of_key=of_key), shown, message))
+
+    def replace_positions(self, path: Path, patch: Document) -> None:
+        """Let *patch*, given on the command line, stand at *path*."""
+        for places in (self.values_at, self.keys_at):
+            for inner in [known for known in places if known[: len(path)] == path]:
+                del places[inner]
+        self.trapped = {known for known in self.trapped if known[: len(path)] != path}
+        self.keys_at[path] = self.values_at[path] = ON_COMMAND_LINE
+        self.problems = [problem for problem in self.problems if problem.where != show_path(path)]
+        for problem in patch.problems:
+            self.problems.append(Problem(self.file, ON_COMMAND_LINE, show_path(path), problem.message))
+            self.trapped.add(path)
 
 
 def read_document(path: pathlib.Path, error: type[InputError]) -> Document:

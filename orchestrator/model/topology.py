@@ -21,6 +21,7 @@ class Interface:
     name: str
 
     def __str__(self) -> str:
+        """Return ``node:interface``."""
         return f"{self.node}:{self.name}"
 
 
