@@ -1,0 +1,109 @@
+"""The index schema: one row a packet seen at a point, one column a field.
+
+Columns of one type are rows of one two-dimensional block, so that kernels take five arrays and every column
+is contiguous.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+SCHEMA: dict[str, tuple[str, ...]] = {
+    "i8": ("time_ns", "position"),
+    "u8": ("src_hi", "src_lo", "dst_hi", "dst_lo", "flow", "identity"),
+    "u4": ("caplen", "wirelen", "seq", "ack", "payload", "tsval", "tsecr", "link", "kept"),
+    "u2": ("sport", "dport", "ip_id", "window", "interface", "fragment"),
+    "u1": ("family", "protocol", "ttl", "tos", "flags", "swapped", "marks"),
+}
+"""Column names by NumPy type.
+
+``time_ns`` raw timestamp, nanoseconds since the epoch; ``position`` offset of the frame in its file;
+addresses as two big-endian halves (IPv4 in the low 32 bits of ``*_lo``); ``flow`` hash of the unordered
+five-tuple; ``swapped`` 1 when the source is the larger end; ``identity`` hash of what no router or address translator
+changes; ``payload`` bytes of transport payload on the wire; ``kept`` bytes of it in the file; ``link`` hash of
+the link-layer header; ``flags`` TCP flags, or type of an ICMP message; ``family`` 4, 6, or 0 where no IP was found.
+"""
+
+FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
+"""TCP flags."""
+
+MARK_GROUP = 1
+"""Sent to a broadcast or multicast address: many receivers, so absence accuses nobody."""
+MARK_CUT = 2
+"""Fewer bytes kept than the headers need."""
+MARK_TIMESTAMPS = 4
+"""TCP timestamps option present."""
+MARK_OPTIONS = 8
+"""Any TCP option present."""
+MARK_FRAGMENT = 16
+"""An IP fragment."""
+MARK_ICMP_ERROR = 32
+"""An ICMP message that quotes another packet."""
+
+TCP, UDP, ICMP, ICMP6 = 6, 17, 1, 58
+
+
+class Packets:
+    """A table of packets as columns; attributes are views of the blocks."""
+
+    time_ns: NDArray[np.int64]
+    position: NDArray[np.int64]
+    src_hi: NDArray[np.uint64]
+    src_lo: NDArray[np.uint64]
+    dst_hi: NDArray[np.uint64]
+    dst_lo: NDArray[np.uint64]
+    flow: NDArray[np.uint64]
+    identity: NDArray[np.uint64]
+    caplen: NDArray[np.uint32]
+    wirelen: NDArray[np.uint32]
+    seq: NDArray[np.uint32]
+    ack: NDArray[np.uint32]
+    payload: NDArray[np.uint32]
+    tsval: NDArray[np.uint32]
+    tsecr: NDArray[np.uint32]
+    link: NDArray[np.uint32]
+    kept: NDArray[np.uint32]
+    sport: NDArray[np.uint16]
+    dport: NDArray[np.uint16]
+    ip_id: NDArray[np.uint16]
+    window: NDArray[np.uint16]
+    interface: NDArray[np.uint16]
+    fragment: NDArray[np.uint16]
+    family: NDArray[np.uint8]
+    protocol: NDArray[np.uint8]
+    ttl: NDArray[np.uint8]
+    tos: NDArray[np.uint8]
+    flags: NDArray[np.uint8]
+    swapped: NDArray[np.uint8]
+    marks: NDArray[np.uint8]
+
+    def __init__(self, blocks: Sequence[NDArray[Any]]) -> None:
+        """Wrap *blocks*, one per type of SCHEMA, each of shape (columns, packets)."""
+        self.blocks = tuple(blocks)
+        for block, names in zip(self.blocks, SCHEMA.values(), strict=True):
+            for row, name in enumerate(names):
+                setattr(self, name, block[row])
+
+    def __len__(self) -> int:
+        return int(self.blocks[0].shape[1])
+
+    @classmethod
+    def allocate(cls, count: int) -> Packets:
+        """Return *count* packets of zeros."""
+        return cls([np.zeros((len(names), count), dtype=kind) for kind, names in SCHEMA.items()])
+
+    @classmethod
+    def concatenate(cls, tables: Sequence[Packets]) -> Packets:
+        """Return the rows of *tables*, one table after the other."""
+        return cls([np.concatenate(parts, axis=1) for parts in zip(*(t.blocks for t in tables), strict=True)])
+
+    def take(self, rows: NDArray[np.int64] | slice) -> Packets:
+        """Return the packets at *rows*."""
+        return Packets([block[:, rows] for block in self.blocks])

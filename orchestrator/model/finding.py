@@ -1,0 +1,173 @@
+"""What the analysis says: rows of result.json as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Direction = Literal["forward", "reverse"]
+Verdict = Literal["proved", "supported", "not-proved", "contradicted"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowKey:
+    """Five-tuple of one direction."""
+
+    protocol: str
+    src: str
+    sport: int
+    dst: str
+    dport: int
+
+    def __str__(self) -> str:
+        if self.protocol in {"tcp", "udp"}:
+            return f"{self.protocol} {self.src}:{self.sport} → {self.dst}:{self.dport}"
+        return f"{self.protocol} {self.src} → {self.dst}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossRate:
+    """One-way loss ratio (RFC 7680) with a 95 % interval over episodes."""
+
+    rate: float
+    low: float
+    high: float
+    episodes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delay:
+    """One-way delay (RFC 7679), nanoseconds; every value carries the uncertainty of both clocks."""
+
+    min: int
+    p50: int
+    p95: int
+    p99: int
+    max: int
+    uncertainty: int | None
+
+
+@dataclass(slots=True, kw_only=True)
+class SegmentRow:
+    """One segment and direction. ``near`` and ``far`` are in the direction of travel; None is beyond the outermost point."""
+
+    near: str | None
+    far: str | None
+    direction: Direction
+    inferred: bool = False
+    span: bool = False
+    contains: tuple[str, ...] = ()
+    name: str | None = None
+    circuit: str | None = None
+    holes: int = 0
+    resent: int = 0
+    sent: int = 0
+    delivered: int = 0
+    vanished: int = 0
+    vanished_probable: int = 0
+    unseen: int = 0
+    undecided: int = 0
+    modified: int = 0
+    duplicated: int = 0
+    reordered: int = 0
+    loss: LossRate | None = None
+    delay: Delay | None = None
+    resets: int = 0
+    """Resets born on this segment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vanished:
+    """One token that vanished."""
+
+    flow: FlowKey
+    kind: str
+    bytes: int
+    last_seen: str
+    first_missing: str
+    verdict: Literal["confirmed", "probable"]
+    time_ns: int
+    frame: int
+    """At ``last_seen``, 1-based."""
+    recovered: bool
+    superseded: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undecided:
+    """How many tokens could not be decided on a segment, and why."""
+
+    reason: str
+    count: int
+    near: str | None
+    far: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reset:
+    """One RST token."""
+
+    flow: FlowKey
+    time_ns: int
+    first_seen: str
+    seen: tuple[str, ...]
+    born_after: str | None
+    born_before: str | None
+    origin: Literal["endpoint", "network", "unknown"]
+    family: Literal["active", "stateless", "unknown"]
+    cause: str
+    confidence: float
+    evidence: tuple[str, ...]
+    frames: tuple[tuple[str, tuple[int, ...]], ...]
+    side: Literal["client", "server", "unknown"]
+    """On which side of the first point that saw it the claimed sender lies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burst:
+    """Many flows of one host reset within milliseconds."""
+
+    host: str
+    time_ns: int
+    flows: int
+    servers: int
+    open_flows: int
+    survivors: int
+    spread_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Where a reader can check a finding."""
+
+    point: str
+    frame: int
+    filter: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One sentence with its proof and its limits."""
+
+    id: str
+    kind: str
+    verdict: Verdict
+    statement: str
+    segment: tuple[str | None, str | None] | None = None
+    evidence: tuple[Evidence, ...] = ()
+    alternatives: tuple[str, ...] = ()
+    would_change_it: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headline:
+    """The answer."""
+
+    network: Literal["yes", "no", "cannot-tell"]
+    domain: Literal["segment", "policy", "client", "server", "name-service", "unknown"]
+    statement: str
+    flows: tuple[str, ...] = ()
+    points: tuple[str, ...] = ()
+    window: tuple[int, int] | None = None
+    because: tuple[str, ...] = ()
+    would_decide_it: tuple[str, ...] = field(default=())
