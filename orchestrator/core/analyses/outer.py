@@ -1,0 +1,124 @@
+"""The outer segments: what lies before the first and behind the last point, inferred from TCP (DESIGN §4).
+
+Never counted as vanished: no second point saw the packet before it was lost.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from orchestrator.core.analyses.outer_kernels import scan_outer
+from orchestrator.core.routes import FORWARD, REVERSE
+from orchestrator.model.columns import RST, SYN, TCP
+from orchestrator.model.finding import SegmentRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from orchestrator.core.ladder import Verdicts
+    from orchestrator.core.routes import Routes
+    from orchestrator.core.tokens import Tokens
+    from orchestrator.model.columns import Packets
+
+COUNTS_UP = 0.8
+"""Share of steps of one to five between IP identifications that shows a per-connection counter."""
+
+
+def infer_outer(
+    packets: Packets, tokens: Tokens, routes: Routes, verdicts: Verdicts, corrected_ns: NDArray[np.int64], names: Sequence[str]
+) -> list[SegmentRow]:
+    """Return the outer rows of every outermost point, both directions."""
+    rows: list[SegmentRow] = []
+    ends = _outermost(routes)
+    for point in sorted({p for p, _, _ in ends}):
+        lost, again = _scan(packets, tokens, verdicts, corrected_ns, point)
+        for direction in (FORWARD, REVERSE):
+            chosen = (routes.direction == direction) & verdicts.counted & (tokens.row[:, point] >= 0)
+            label = "forward" if direction == FORWARD else "reverse"
+            for is_entry in (True, False):
+                if (point, direction, is_entry) not in ends:
+                    continue
+                ours = chosen & _at_end(routes, point, direction, is_entry=is_entry)
+                row = SegmentRow(
+                    near=None if is_entry else names[point], far=names[point] if is_entry else None,
+                    direction=label, inferred=True,  # type: ignore[arg-type]
+                )  # fmt: skip
+                row.holes = int((lost & ours).sum()) if is_entry else 0
+                row.resent = 0 if is_entry else int((again & ours).sum())
+                rows.append(row)
+    return rows
+
+
+def _outermost(routes: Routes) -> set[tuple[int, int, bool]]:
+    """Return (point, direction, travel enters there) for the ends of all routes in use."""
+    found = set()
+    for points in routes.points:
+        if points:
+            found |= {(points[0], FORWARD, True), (points[-1], REVERSE, True)}
+            found |= {(points[-1], FORWARD, False), (points[0], REVERSE, False)}
+    return found
+
+
+def _at_end(routes: Routes, point: int, direction: int, *, is_entry: bool) -> NDArray[np.bool_]:
+    """Say which tokens enter (or leave) the measured part of their route at *point*."""
+    first = (direction == FORWARD) == is_entry
+    flags = np.array([bool(p) and (p[0] if first else p[-1]) == point for p in routes.points] + [False], np.bool_)
+    return flags[routes.route]
+
+
+def _scan(
+    packets: Packets, tokens: Tokens, verdicts: Verdicts, corrected_ns: NDArray[np.int64], point: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return by token: lost before *point*, sent again after it passed *point*."""
+    count = len(tokens)
+    lost, again = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+    row = tokens.row[:, point]
+    here = np.flatnonzero(row >= 0)
+    here = here[packets.protocol[row[here]] == TCP]
+    here = here[(packets.flags[row[here]] & (SYN | RST)) == 0]
+    if not len(here):
+        return lost, again
+    way = tokens.flow.astype(np.int64) * 2 + tokens.bit
+    time = np.zeros(count, np.int64)
+    time[here] = corrected_ns[row[here]]
+    ip_id = np.zeros(count, np.int64)
+    ip_id[here] = packets.ip_id[row[here]]
+    order = here[np.lexsort((row[here], way[here]))]
+    numbered = np.zeros(count, np.bool_)
+    numbered[order] = _counts_up(ip_id[order], way[order])
+    reverse_data = np.zeros(count, np.int64)
+    reverse_data[order] = _data_against(packets, tokens, row, order, way)
+    scan_outer(order, way, verdicts.start, verdicts.end, time, ip_id, numbered, reverse_data, lost, again)
+    return lost, again
+
+
+def _counts_up(ip_id: NDArray[np.int64], way: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Say for each token, in order, whether its sender counts IP identifications up by one a packet."""
+    step = np.concatenate(([0], (np.diff(ip_id)) & 0xFFFF))
+    fresh = np.concatenate(([True], np.diff(way) != 0))
+    small = (step >= 1) & (step <= 5) & ~fresh  # noqa: PLR2004
+    _, number = np.unique(way, return_inverse=True)
+    up = np.bincount(number, weights=small)
+    total = np.bincount(number, weights=~fresh)
+    shares = np.divide(up, total, out=np.zeros_like(up), where=total > 0)
+    result: NDArray[np.bool_] = (shares >= COUNTS_UP)[number]
+    return result
+
+
+def _data_against(
+    packets: Packets, tokens: Tokens, row: NDArray[np.int32], order: NDArray[np.int64], way: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return for each token how many data tokens of the opposite direction this point saw before it."""
+    by_flow = order[np.lexsort((row[order], tokens.flow[order]))]
+    data = (packets.payload[row[by_flow]] > 0).astype(np.int64)
+    bit = tokens.bit[by_flow]
+    passed = [np.cumsum(data * (bit == b)) for b in (0, 1)]
+    against = np.where(bit == 0, passed[1], passed[0])
+    result = np.zeros(len(tokens), np.int64)
+    result[by_flow] = against
+    del way
+    return result[order]

@@ -1,0 +1,118 @@
+"""What TCP itself tells at one point about the parts of the path that no point covers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from orchestrator.jit import kernel
+
+MOST_OPEN_HOLES = 512
+REORDERED_NS = 2_000_000
+"""Without an IP identification, a hole filled faster than this is taken for reordering."""
+BACKOFF_NS = 550_000_000
+"""A pause this long contains two retransmission time-outs (RFC 6298: at least 200 ms in practice, then doubled)."""
+
+
+@kernel
+def scan_outer(order, way, start, end, time, ip_id, numbered, reverse_data, lost_before, sent_again):
+    """Mark data that was lost before this point and data sent again after it passed here.
+
+    Args: order int64[:] tokens of this point by flow direction and time; way int64[:], start, end, time int64[:],
+    ip_id int64[:] by token; numbered bool[:] by token: its sender counts packets up by one; reverse_data int64[:] by token: how
+    many data tokens this point had seen in the opposite direction; outputs lost_before, sent_again bool[:] by token.
+
+    A hole that a packet fills which was sent later (by IP identification) is a range lost before the point.  Data that
+    begins exactly where the stream stood, but after packets are missing in the sender's count although the sender had nothing
+    to acknowledge, was lost at the tail: its first copy is among the missing.
+    """
+    hole_start = np.empty(MOST_OPEN_HOLES, np.int64)
+    hole_end = np.empty(MOST_OPEN_HOLES, np.int64)
+    hole_id = np.empty(MOST_OPEN_HOLES, np.int64)
+    hole_time = np.empty(MOST_OPEN_HOLES, np.int64)
+    holes = 0
+    current = np.int64(-1)
+    frontier = np.int64(0)
+    last_id = np.int64(0)
+    last_time = np.int64(0)
+    last_reverse = np.int64(0)
+    largest = np.int64(1)
+    carry = np.int64(0)
+    for position in range(order.size):
+        token = order[position]
+        if way[token] != current:
+            current = way[token]
+            holes = 0
+            carry = np.int64(0)
+            frontier = np.int64(-1)
+            largest = np.int64(1)
+        length = end[token] - start[token]
+        step = ((ip_id[token] - last_id + 32768) & 0xFFFF) - 32768
+        gap = step - 1 if numbered[token] and frontier >= 0 and 0 < step < 4096 else np.int64(0)
+        quiet = reverse_data[token] == last_reverse
+        pause = time[token] - last_time
+        if length > 0:
+            if frontier < 0:
+                frontier = end[token]
+            elif start[token] >= frontier:
+                skipped = (start[token] - frontier + largest - 1) // largest
+                if skipped > 0:
+                    carry = np.int64(0)
+                    if holes < MOST_OPEN_HOLES:
+                        hole_start[holes] = frontier
+                        hole_end[holes] = start[token]
+                        hole_id[holes] = ip_id[token]
+                        hole_time[holes] = time[token]
+                        holes += 1
+                elif gap > 0 and quiet and holes == 0:
+                    lost_before[token] = True
+                    carry = gap - 1
+                    backoff = BACKOFF_NS
+                    while carry > 0 and pause > backoff:
+                        carry -= 1
+                        backoff *= 2
+                elif carry > 0 and holes == 0:
+                    lost_before[token] = True
+                    carry -= 1
+                frontier = end[token]
+            else:
+                filled = False
+                reordered = False
+                k = 0
+                while k < holes:
+                    if start[token] < hole_end[k] and end[token] > hole_start[k]:
+                        filled = True
+                        if numbered[token]:
+                            reordered = ((ip_id[token] - hole_id[k] + 32768) & 0xFFFF) - 32768 < 0
+                        else:
+                            reordered = time[token] - hole_time[k] < REORDERED_NS
+                        left = start[token] > hole_start[k]
+                        right = end[token] < hole_end[k]
+                        if left and right and holes < MOST_OPEN_HOLES:
+                            hole_start[holes] = end[token]
+                            hole_end[holes] = hole_end[k]
+                            hole_id[holes] = hole_id[k]
+                            hole_time[holes] = hole_time[k]
+                            holes += 1
+                            hole_end[k] = start[token]
+                        elif left:
+                            hole_end[k] = start[token]
+                        elif right:
+                            hole_start[k] = end[token]
+                        else:
+                            holes -= 1
+                            hole_start[k] = hole_start[holes]
+                            hole_end[k] = hole_end[holes]
+                            hole_id[k] = hole_id[holes]
+                            hole_time[k] = hole_time[holes]
+                            continue
+                    k += 1
+                if filled and not reordered:
+                    lost_before[token] = True
+                elif not filled and not (length <= 1 and end[token] == frontier):  # that would be a keep-alive
+                    sent_again[token] = True
+                frontier = max(frontier, end[token])
+            largest = max(largest, length)
+        if step > 0 or not numbered[token]:
+            last_id = ip_id[token]
+            last_time = time[token]
+            last_reverse = reverse_data[token]

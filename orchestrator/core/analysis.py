@@ -1,0 +1,292 @@
+"""From columns to everything that can be said about them, one stage a line. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from orchestrator.core.align import Edge, align_clocks, exchange_bounds
+from orchestrator.core.analyses.outer import infer_outer
+from orchestrator.core.analyses.resets import find_bursts, flow_key, locate_resets
+from orchestrator.core.analyses.segments import count_segments
+from orchestrator.core.analyses.unanswered import find_unanswered
+from orchestrator.core.bounds import PairBounds, bound_pair
+from orchestrator.core.flows import find_flows
+from orchestrator.core.ladder import CONFIRMED, KINDS, PROBABLE, PointFacts, judge, kinds
+from orchestrator.core.match import match_repeated
+from orchestrator.core.order import check_order
+from orchestrator.core.routes import FORWARD, REVERSE, find_routes
+from orchestrator.core.tokens import build_tokens
+from orchestrator.model.columns import Packets
+from orchestrator.model.finding import Vanished
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from orchestrator.core.analyses.unanswered import Attempt
+    from orchestrator.core.flows import Flows
+    from orchestrator.core.ladder import Verdicts
+    from orchestrator.core.routes import Routes
+    from orchestrator.core.tokens import Tokens
+    from orchestrator.model.clock import ClockModel
+    from orchestrator.model.finding import Burst, Reset, SegmentRow, Undecided
+    from orchestrator.model.plan import PlannedPath, SegmentLabel
+    from orchestrator.model.run import ClockSample
+
+MOST_PAIRS = 200_000
+"""Tokens of a pair of points that enter the clock fit; spread over the whole capture."""
+DRAIN_NS = 1_500_000_000
+"""tcpdump may not have written what arrived so shortly before it was stopped (LAB §7)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """One point as the analysis takes it."""
+
+    name: str
+    packets: Packets
+    kernel_drops: int | None = None
+    complete: bool = True
+    clock_samples: tuple[ClockSample, ...] = ()
+    captured_whole_window: bool = False
+    """Armed before the window opened and stopped by us after it closed."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Analysis:
+    """What the stages found."""
+
+    clocks: list[ClockModel]
+    segments: list[SegmentRow]
+    undecided: list[Undecided]
+    vanished: list[Vanished]
+    resets: list[Reset]
+    bursts: list[Burst]
+    translations: list[tuple[str, str, str, str]]
+    miss_rate: list[float]
+    tokens: int
+    token_of_row: NDArray[np.int64] = field(repr=False)
+    """By packet row, points one after the other: its token, -1 for none."""
+    reference_ns: NDArray[np.int64] = field(repr=False)
+    """By packet row: corrected time."""
+    packets: Packets = field(repr=False)
+    point: NDArray[np.uint8] = field(repr=False)
+    attempts: list[Attempt] = field(default_factory=list)
+    suggested_order: tuple[str, ...] | None = None
+    order_warning: str | None = None
+
+
+def analyse(
+    observed: Sequence[Observed],
+    *,
+    paths: Sequence[PlannedPath] = (),
+    labels: Mapping[tuple[str, str], SegmentLabel] | None = None,
+    reference: str | None = None,
+    window: tuple[int, int] | None = None,
+    post_roll_ns: int = 0,
+    check_path_order: bool = True,
+) -> Analysis:
+    """Return what *observed*, in path order, says.
+
+    Args: reference names the point whose clock counts, None for the collector's (which needs clock samples);
+    window is (opened, closed) on the collector's clock.
+    """
+    names = [o.name for o in observed]
+    packets = Packets.concatenate([o.packets for o in observed])
+    point = np.repeat(np.arange(len(observed), dtype=np.uint8), [len(o.packets) for o in observed])
+    numbers = {name: index for index, name in enumerate(names)}
+    flows = find_flows(packets, point, len(observed))
+    tokens, repeated = build_tokens(packets, point, len(observed), flows)
+    routes = find_routes(packets, flows, tokens, paths, numbers, len(observed))
+    edges = _edges(observed, packets, tokens, routes)
+    suggested, warning = None, None
+    if check_path_order and not paths:
+        suggested, warning = check_order(packets, tokens, names, _distances(edges, len(observed)))
+    clocks = _clocks(observed, edges, reference)
+    corrected = np.concatenate([c.to_reference(o.packets.time_ns) for c, o in zip(clocks, observed, strict=True)])
+    uncertainty = max((c.uncertainty_ns or 0 for c in clocks), default=0)
+    if len(repeated.rows):
+        tokens = match_repeated(tokens, repeated, corrected, point, flows, routes.flow_direction, uncertainty)
+        routes = find_routes(packets, flows, tokens, paths, numbers, len(observed))
+    facts = _facts(observed, clocks, corrected, point, window, post_roll_ns)
+    verdicts = judge(packets, tokens, routes, corrected, facts, window)
+    kind = kinds(packets, tokens)
+    neighbours = _neighbours(paths, numbers, len(observed))
+    segments, undecided = count_segments(
+        packets, tokens, routes, verdicts, kind, corrected, facts, names, neighbours, labels or {}
+    )
+    segments += infer_outer(packets, tokens, routes, verdicts, corrected, names)
+    frames = _frames(point, len(observed))
+    resets = locate_resets(packets, tokens, routes, verdicts, kind, facts, names, frames)
+    _count_births(segments, resets)
+    return Analysis(
+        clocks=clocks, segments=segments, undecided=undecided,
+        vanished=_vanished(packets, tokens, verdicts, kind, names, frames), resets=resets,
+        bursts=find_bursts(resets, tokens, packets, verdicts), translations=_translations(packets, flows, point, names),
+        miss_rate=verdicts.miss_rate, tokens=len(tokens), token_of_row=_token_of_row(tokens, len(packets)),
+        reference_ns=corrected, packets=packets, point=point, suggested_order=suggested, order_warning=warning,
+        attempts=find_unanswered(packets, tokens, routes, verdicts, names, frames),
+    )  # fmt: skip
+
+
+def _edges(observed: Sequence[Observed], packets: Packets, tokens: Tokens, routes: Routes) -> list[Edge]:
+    """Return what is known of every pair of clocks; the collector is the node behind the last point."""
+    edges: list[Edge] = []
+    count = len(observed)
+    for near in range(count):
+        for far in range(near + 1, count):
+            bounds = _packet_bounds(packets, tokens, routes, near, far)
+            if bounds is not None:
+                edges.append((near, far, bounds))
+    for number, one in enumerate(observed):
+        asked = exchange_bounds(one.clock_samples)
+        if asked is not None:
+            edges.append((count, number, asked))
+    return edges
+
+
+def _distances(edges: Sequence[Edge], count: int) -> NDArray[np.float64]:
+    """Return the smallest round trip between any two points; 0 where it is not known."""
+    found = np.zeros((count, count))
+    for near, far, bounds in edges:
+        if far < count and near < count and np.isfinite(bounds.half_width_ns):
+            found[near, far] = found[far, near] = 2 * bounds.half_width_ns
+    return found
+
+
+def _clocks(observed: Sequence[Observed], edges: Sequence[Edge], reference: str | None) -> list[ClockModel]:
+    """Align every point's clock."""
+    count = len(observed)
+    names = [o.name for o in observed] + ["collector"]
+    node = names.index(reference) if reference is not None else count
+    return align_clocks(names, edges, node, names[node], _middle(observed, node))[:count]
+
+
+def _middle(observed: Sequence[Observed], node: int) -> int:
+    """Return the middle of the capture on the reference clock, roughly."""
+    if node < len(observed):
+        times = observed[node].packets.time_ns
+    else:
+        times = np.array([s.before_ns for o in observed for s in o.clock_samples], np.int64)
+    return int(times.min() + (times.max() - times.min()) // 2) if len(times) else 0
+
+
+def _packet_bounds(packets: Packets, tokens: Tokens, routes: Routes, near: int, far: int) -> PairBounds | None:
+    """Return the bounds of *far*'s clock against *near*'s from the tokens that both saw."""
+    both = np.flatnonzero((tokens.row[:, near] >= 0) & (tokens.row[:, far] >= 0) & ~tokens.ambiguous)
+    sides = []
+    for direction in (FORWARD, REVERSE):
+        chosen = both[routes.direction[both] == direction]
+        if len(chosen) > MOST_PAIRS:
+            chosen = chosen[np.linspace(0, len(chosen) - 1, MOST_PAIRS).astype(np.int64)]
+        sides.append((packets.time_ns[tokens.row[chosen, near]], packets.time_ns[tokens.row[chosen, far]]))
+    return bound_pair(sides[0][0], sides[0][1], sides[1][0], sides[1][1])
+
+
+def _facts(
+    observed: Sequence[Observed], clocks: Sequence[ClockModel], corrected: NDArray[np.int64], point: NDArray[np.uint8],
+    window: tuple[int, int] | None, post_roll_ns: int,
+) -> list[PointFacts]:  # fmt: skip
+    """Return since when and until when each point captured, and how well."""
+    facts = []
+    for number, (one, clock) in enumerate(zip(observed, clocks, strict=True)):
+        times = corrected[point == number]
+        start, end = (int(times.min()), int(times.max())) if len(times) else (0, -1)
+        if window is not None and one.captured_whole_window:
+            start = min(start, window[0]) if len(times) else window[0]
+            end = max(end, window[1] + max(0, post_roll_ns - DRAIN_NS)) if len(times) else window[1]
+        facts.append(
+            PointFacts(
+                start_ns=start, end_ns=end, kernel_drops=one.kernel_drops, packets=len(one.packets),
+                complete=one.complete, uncertainty_ns=clock.uncertainty_ns,
+            )  # fmt: skip
+        )
+    return facts
+
+
+def _neighbours(paths: Sequence[PlannedPath], numbers: Mapping[str, int], count: int) -> list[tuple[int, int]]:
+    """Return the segments to list, in path order."""
+    if not paths:
+        return list(pairwise(range(count)))
+    found: dict[tuple[int, int], None] = {}
+    for path in paths:
+        present = [numbers[name] for name in path.points if name in numbers]
+        found.update(dict.fromkeys(pairwise(present)))
+    return sorted(found)
+
+
+def _frames(point: NDArray[np.uint8], count: int) -> NDArray[np.int64]:
+    """Return by row its 1-based number within its point."""
+    starts = np.searchsorted(point, np.arange(count))
+    return np.arange(len(point)) - starts[point] + 1
+
+
+def _token_of_row(tokens: Tokens, rows: int) -> NDArray[np.int64]:
+    """Return by packet row the token it shows; copies at one point that were folded into it keep -1."""
+    found = np.full(rows, -1, np.int64)
+    for column in range(tokens.row.shape[1]):
+        row = tokens.row[:, column]
+        present = np.flatnonzero(row >= 0)
+        found[row[present]] = present
+    return found
+
+
+def _vanished(
+    packets: Packets, tokens: Tokens, verdicts: Verdicts, kind: NDArray[np.uint8], names: Sequence[str],
+    frames: NDArray[np.int64],
+) -> list[Vanished]:  # fmt: skip
+    """Return one entry a vanished token, in time order."""
+    chosen = np.flatnonzero(np.isin(verdicts.verdict, (CONFIRMED, PROBABLE)) & (verdicts.missing_at >= 0))
+    chosen = chosen[np.argsort(verdicts.time_ns[chosen], kind="stable")]
+    entries = []
+    for token in chosen.tolist():
+        last = int(verdicts.last_seen[token])
+        row = int(tokens.row[token, last])
+        entries.append(
+            Vanished(
+                flow=flow_key(packets, row), kind=KINDS[int(kind[token])], bytes=int(packets.payload[row]),
+                last_seen=names[last], first_missing=names[int(verdicts.missing_at[token])],
+                verdict="confirmed" if verdicts.verdict[token] == CONFIRMED else "probable",
+                time_ns=int(verdicts.time_ns[token]), frame=int(frames[row]),
+                recovered=bool(verdicts.recovered[token]), superseded=bool(verdicts.superseded[token]),
+            )  # fmt: skip
+        )
+    return entries
+
+
+def _count_births(segments: list[SegmentRow], resets: Sequence[Reset]) -> None:
+    """Count resets on the segment on which each was born."""
+    for reset in resets:
+        for row in segments:
+            if row.far == reset.born_before and row.near == reset.born_after and _same_way(row, reset):
+                row.resets += 1
+                break
+
+
+def _same_way(row: SegmentRow, reset: Reset) -> bool:
+    return row.direction == ("forward" if reset.side == "client" else "reverse")
+
+
+def _translations(
+    packets: Packets, flows: Flows, point: NDArray[np.uint8], names: Sequence[str]
+) -> list[tuple[str, str, str, str]]:
+    """Return the address changes between neighbouring sightings of one flow: (near, far, inside, outside)."""
+    by_flow: dict[int, list[int]] = {}
+    for row, flow in zip(flows.tuples.tolist(), flows.of_tuple.tolist(), strict=True):
+        by_flow.setdefault(flow, []).append(row)
+    found: dict[tuple[str, str, str, str], None] = {}
+    for rows in by_flow.values():
+        rows.sort(key=lambda r: int(point[r]))
+        for near, far in pairwise(rows):
+            a, b = flow_key(packets, near), flow_key(packets, far)
+            if flows.bit[near] != flows.bit[far]:
+                b = type(b)(protocol=b.protocol, src=b.dst, sport=b.dport, dst=b.src, dport=b.sport)
+            for inside, outside in ((a.src, b.src), (a.dst, b.dst)):
+                if inside != outside:
+                    found[names[int(point[near])], names[int(point[far])], inside, outside] = None
+    return list(found)

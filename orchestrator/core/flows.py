@@ -1,0 +1,142 @@
+"""Which five-tuples are one flow, once addresses were translated on the way.
+
+A flow keeps its five-tuple through routers.  Behind an address translator it has another one, but its packets
+keep sequence numbers, timestamps and payload: tuples that share such packets at different points are one flow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from orchestrator.model.columns import MARK_FRAGMENT, MARK_GROUP, MARK_ICMP_ERROR, TCP
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from orchestrator.model.columns import Packets
+
+FEWEST_PAYLOAD_BYTES = 12
+"""Without TCP's sequence numbers, shorter payloads repeat too often to tie two flows together."""
+MOST_SHARERS = 8
+"""Tuples that may carry one identity before it is taken for a common payload."""
+MOST_TRANSLATED_ROWS = 4_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flows:
+    """Flows over all points. Arrays by packet row unless said otherwise."""
+
+    of_row: NDArray[np.int32]
+    """Flow number; -1 where no IP was found."""
+    bit: NDArray[np.uint8]
+    """Which of the flow's two directions; its meaning is the same at every point."""
+    count: int
+    tuples: NDArray[np.int64]
+    """By five-tuple: one row that shows it."""
+    of_tuple: NDArray[np.int32]
+    """By five-tuple: its flow."""
+
+
+def find_flows(packets: Packets, point: NDArray[np.uint8], points: int) -> Flows:
+    """Return the flows of *packets* (all points in one table; *point* says where each was seen)."""
+    rows = np.flatnonzero(packets.family > 0)
+    _, first, tuple_of = np.unique(packets.flow[rows], return_index=True, return_inverse=True)
+    example = rows[first]
+    count = len(example)
+    parent = np.arange(count, dtype=np.int32)
+    flip = np.zeros(count, np.uint8)
+    if points > 1 and count > 1:
+        seen = np.bincount(tuple_of * points + point[rows], minlength=count * points).reshape(count, points)
+        _join_translated(packets, rows, tuple_of, seen, example, parent, flip)
+    roots, flow_of_tuple = np.unique(parent, return_inverse=True)
+    of_row = np.full(len(packets), -1, np.int32)
+    of_row[rows] = flow_of_tuple[tuple_of]
+    bit = packets.swapped.copy()
+    bit[rows] ^= flip[tuple_of]
+    return Flows(of_row=of_row, bit=bit, count=len(roots), tuples=example, of_tuple=flow_of_tuple.astype(np.int32))
+
+
+def _join_translated(
+    packets: Packets,
+    rows: NDArray[np.int64],
+    tuple_of: NDArray[np.int64],
+    seen: NDArray[np.int64],
+    example: NDArray[np.int64],
+    parent: NDArray[np.int32],
+    flip: NDArray[np.uint8],
+) -> None:
+    """Unite tuples that carry the same packets at different points; changes *parent* and *flip*."""
+    partial = (2 * seen < seen.max(axis=1, keepdims=True)).any(axis=1)  # hardly seen at some point that others replace it at
+    use = partial[tuple_of]
+    marks = packets.marks[rows]
+    use &= (marks & (MARK_GROUP | MARK_ICMP_ERROR | MARK_FRAGMENT)) == 0
+    use &= (packets.protocol[rows] == TCP) | (packets.payload[rows] >= FEWEST_PAYLOAD_BYTES)
+    chosen = np.flatnonzero(use)[:MOST_TRANSLATED_ROWS]
+    if not len(chosen):
+        return
+    numbered = packets.identity[rows[chosen]] ^ (packets.ip_id[rows[chosen]].astype(np.uint64) << np.uint64(40))
+    shown = (tuple_of[chosen], packets.swapped[rows[chosen]], packets.time_ns[rows[chosen]])
+    votes = _votes(numbered, *shown) or _votes(packets.identity[rows[chosen]], *shown)
+    members = {int(t): [int(t)] for t in np.unique(tuple_of[chosen])}
+    for left, right, crossed, number in votes:
+        a, b = int(parent[left]), int(parent[right])
+        if a == b or not _may_join(packets, seen, members[a], members[b], (example[left], example[right]), number):
+            continue
+        turn = np.uint8(crossed) ^ flip[left] ^ flip[right]
+        for member in members[b]:
+            parent[member] = a
+            flip[member] ^= turn
+        members[a] += members.pop(b)
+
+
+def _may_join(
+    packets: Packets, seen: NDArray[np.int64], left: list[int], right: list[int], examples: tuple[np.int64, np.int64], votes: int
+) -> bool:
+    """Say whether two groups of tuples that share *votes* packets may be one flow.
+
+    One flow has one tuple at a point; a few packets of the other tuple there are a device answering in its name.
+    """
+    overlap = int(np.minimum(seen[left].sum(axis=0), seen[right].sum(axis=0)).sum())
+    related = _related(packets, *examples)
+    if overlap and not (related and overlap <= votes):
+        return False
+    return packets.protocol[examples[0]] == TCP or (votes > 1 and related)
+
+
+def _votes(
+    identity: NDArray[np.uint64], tuple_of: NDArray[np.int64], swapped: NDArray[np.uint8], time_ns: NDArray[np.int64]
+) -> list[tuple[int, int, int, int]]:
+    """Return (tuple, other tuple, orientation differs, shared packets), the likeliest pair first.
+
+    Most shared packets come first; of equals, the pair whose time differences vary least: a flow crosses the translator
+    in milliseconds, a look-alike does not keep step.
+    """
+    order = np.lexsort((time_ns, tuple_of, identity))
+    key, which, turned, time = identity[order], tuple_of[order], swapped[order], time_ns[order]
+    fresh = np.ones(len(key), bool)
+    fresh[1:] = (key[1:] != key[:-1]) | (which[1:] != which[:-1])
+    key, which, turned, time = key[fresh], which[fresh], turned[fresh], time[fresh]
+    start = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
+    size = np.diff(np.append(start, len(key)))
+    shared = (size > 1) & (size <= MOST_SHARERS)
+    found: dict[tuple[int, int, int], list[int]] = {}
+    for first, length in zip(start[shared].tolist(), size[shared].tolist(), strict=True):
+        for a, b in combinations(range(first, first + length), 2):
+            pair = (int(which[a]), int(which[b]), int(turned[a] ^ turned[b]))
+            found.setdefault(pair, []).append(int(time[b] - time[a]))
+    ranked = sorted(found.items(), key=lambda v: (-len(v[1]), max(v[1]) - min(v[1])))
+    return [(*pair, len(differences)) for pair, differences in ranked]
+
+
+def _related(packets: Packets, left: np.int64, right: np.int64) -> bool:
+    """Say whether two tuples share an address or a port, as translation leaves one end alone."""
+    ends = [
+        {(int(packets.src_lo[r]), int(packets.sport[r])), (int(packets.dst_lo[r]), int(packets.dport[r]))}
+        for r in (left, right)
+    ]
+    addresses = [{address for address, _ in e} for e in ends]
+    return bool(addresses[0] & addresses[1])

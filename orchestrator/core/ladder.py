@@ -1,0 +1,410 @@
+"""The verdict on every token: a ladder, not a set difference (ALGORITHMS A.10).
+
+A token accuses a segment only if every way in which the capture, the clock or the route could have hidden it is
+ruled out.  Whatever remains open is undecided, with the reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from orchestrator.core.ladder_kernels import (
+    CERTIFIED,
+    HOLE,
+    PASSED_LATER,
+    RECUT,
+    RESENT,
+    SUPERSEDED,
+    examine,
+    unwrap,
+)
+from orchestrator.core.routes import FORWARD, REVERSE, UNKNOWN
+from orchestrator.model.columns import ACK, RST, SYN, TCP, UDP
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from orchestrator.core.routes import Routes
+    from orchestrator.core.tokens import Tokens
+    from orchestrator.model.columns import Packets
+
+NONE, CONFIRMED, PROBABLE, UNDECIDED = 0, 1, 2, 3
+"""Verdict codes: NONE means nothing is missing at the end of the token's route."""
+
+REASONS = ("", "window-edge", "lossy-capture", "no-coverage", "ambiguous", "encrypted", "proxied", "late", "routed-elsewhere")
+EDGE, LOSSY, BLIND, AMBIGUOUS, PROXIED, ELSEWHERE = 1, 2, 3, 4, 6, 8
+
+SURE_ENOUGH = 0.95
+"""Posterior below which a loss behind a lossy capture stays undecided."""
+SLACK_NS = 1_000_000
+"""Acknowledgements and copies closer than this are not ordered across points."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointFacts:
+    """What is known about one point's capture, times on the reference clock."""
+
+    start_ns: int
+    end_ns: int
+    kernel_drops: int | None
+    packets: int
+    complete: bool = True
+    """False where the platform does not see everything: such a point never accuses."""
+    uncertainty_ns: int | None = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Verdicts:
+    """Arrays by token unless said otherwise."""
+
+    verdict: NDArray[np.uint8]
+    reason: NDArray[np.uint8]
+    last_seen: NDArray[np.int16]
+    """Last point of its route that saw it, in the direction of travel; -1 where unknown."""
+    missing_at: NDArray[np.int16]
+    """First trustworthy point that should have seen it and did not; -1 where there is none."""
+    counted: NDArray[np.bool_]
+    """Inside the window of the run."""
+    certified: NDArray[np.bool_]
+    """Acknowledged though missing: the captures missed it."""
+    superseded: NDArray[np.bool_]
+    recovered: NDArray[np.bool_]
+    modified: NDArray[np.bool_]
+    """Reached the far side in another shape: re-cut, or with changed fields."""
+    time_ns: NDArray[np.int64]
+    """First seen, reference clock."""
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    """Place in the byte stream (TCP)."""
+    acked: NDArray[np.int64]
+    miss_rate: list[float] = field(default_factory=list)
+    """By point: share of tokens that it missed though they passed."""
+    missed: list[int] = field(default_factory=list)
+
+
+def judge(
+    packets: Packets,
+    tokens: Tokens,
+    routes: Routes,
+    corrected_ns: NDArray[np.int64],
+    facts: Sequence[PointFacts],
+    window: tuple[int, int] | None,
+) -> Verdicts:
+    """Return the verdict on every token."""
+    verdicts = _begin(packets, tokens, corrected_ns, window)
+    evidence = _examine_missing(packets, tokens, routes, verdicts)
+    _count_misses(packets, tokens, routes, verdicts, facts, corrected_ns)
+    groups = _groups(routes)
+    for route, direction, members in groups:
+        points = routes.points[route] if direction == FORWARD else routes.points[route][::-1]
+        if len(points) > 1:
+            _judge_group(packets, tokens, routes, verdicts, evidence, corrected_ns, facts, points, members)
+    _excuse_proxied(packets, tokens, verdicts)
+    unknown = (routes.direction == UNKNOWN) & verdicts.counted
+    verdicts.verdict[unknown] = UNDECIDED
+    verdicts.reason[unknown] = BLIND
+    return verdicts
+
+
+def _excuse_proxied(packets: Packets, tokens: Tokens, verdicts: Verdicts) -> None:
+    """A connection whose data passes a point that no copy of its SYN passed was opened by a device in the peer's name."""
+    first = tokens.first_row
+    syn = (packets.protocol[first] == TCP) & ((packets.flags[first] & SYN) > 0)
+    claimed = np.flatnonzero(syn & np.isin(verdicts.verdict, (CONFIRMED, PROBABLE)) & (verdicts.missing_at >= 0))
+    if not len(claimed):
+        return
+    way = tokens.flow.astype(np.int64) * 2 + tokens.bit
+    for point in np.unique(verdicts.missing_at[claimed]).tolist():
+        here = tokens.row[:, point] >= 0
+        opened = np.unique(way[syn & here])
+        passed = np.unique(way[here & ~syn & (packets.protocol[first] == TCP) & ((packets.flags[first] & RST) == 0)])
+        odd = claimed[(verdicts.missing_at[claimed] == point) & np.isin(way[claimed], passed) & ~np.isin(way[claimed], opened)]
+        verdicts.verdict[odd] = UNDECIDED
+        verdicts.reason[odd] = PROXIED
+        verdicts.missing_at[odd] = -1
+
+
+def _groups(routes: Routes) -> list[tuple[int, int, NDArray[np.int64]]]:
+    """Return (route, direction, tokens) for every route and direction in use."""
+    found = []
+    for route in range(len(routes.points)):
+        for direction in (FORWARD, REVERSE):
+            members = np.flatnonzero((routes.route == route) & (routes.direction == direction))
+            if len(members):
+                found.append((route, direction, members))
+    return found
+
+
+def _begin(
+    packets: Packets, tokens: Tokens, corrected_ns: NDArray[np.int64], window: tuple[int, int] | None
+) -> Verdicts:
+    """Fill in times, stream places and the window."""
+    count = len(tokens)
+    time = np.full(count, np.iinfo(np.int64).max)
+    for point in range(tokens.row.shape[1]):
+        row = tokens.row[:, point]
+        time = np.where(row >= 0, np.minimum(time, corrected_ns[row]), time)
+    start = np.zeros(count, np.int64)
+    end = np.zeros(count, np.int64)
+    acked = np.full(count, -1, np.int64)
+    first = tokens.first_row
+    tcp = np.flatnonzero(packets.protocol[first] == TCP)
+    order = tcp[np.lexsort((time[tcp], tokens.flow[tcp]))]
+    unwrap(
+        order, tokens.flow, tokens.bit, packets.seq[first], packets.ack[first], packets.flags[first],
+        packets.payload[first], start, end, acked,
+    )  # fmt: skip
+    counted = np.ones(count, np.bool_) if window is None else (time >= window[0]) & (time <= window[1])
+    flag = [np.zeros(count, np.bool_) for _ in range(4)]
+    return Verdicts(
+        verdict=np.zeros(count, np.uint8), reason=np.zeros(count, np.uint8), last_seen=np.full(count, -1, np.int16),
+        missing_at=np.full(count, -1, np.int16), counted=counted, certified=flag[0], superseded=flag[1],
+        recovered=flag[2], modified=flag[3], time_ns=time, start=start, end=end, acked=acked,
+    )  # fmt: skip
+
+
+def _masks(tokens: Tokens) -> NDArray[np.uint64]:
+    """Return for each token the set of points that saw it, as bits."""
+    seen = np.zeros(len(tokens), np.uint64)
+    for point in range(tokens.row.shape[1]):
+        seen |= (tokens.row[:, point] >= 0).astype(np.uint64) << np.uint64(point)
+    return seen
+
+
+def _examine_missing(packets: Packets, tokens: Tokens, routes: Routes, verdicts: Verdicts) -> NDArray[np.uint8]:
+    """Return by token what copies and acknowledgements say about it, for TCP tokens missing at a route's end."""
+    found = np.zeros(len(tokens), np.uint8)
+    tail = np.zeros(len(tokens), np.uint64)
+    near = np.zeros(len(tokens), np.uint64)
+    for route, direction, members in _groups(routes):
+        points = routes.points[route] if direction == FORWARD else routes.points[route][::-1]
+        seen = tokens.row[members][:, points] >= 0
+        last = len(points) - 1 - np.argmax(seen[:, ::-1], axis=1)
+        bits = np.array([1 << p for p in points], np.uint64)
+        suffix = np.concatenate((np.cumsum(bits[::-1], dtype=np.uint64)[::-1][1:], [np.uint64(0)])).astype(np.uint64)
+        tail[members] = suffix[last]
+        near[members] = bits[last]
+        verdicts.last_seen[members] = np.array(points, np.int16)[last]
+    first = tokens.first_row
+    tcp = packets.protocol[first] == TCP
+    missing = np.flatnonzero((tail > 0) & tcp & verdicts.counted)
+    if not len(missing):
+        return found
+    way = tokens.flow.astype(np.int64) * 2 + tokens.bit
+    with_bytes = np.flatnonzero(tcp & (verdicts.end > verdicts.start) & ((packets.flags[first] & RST) == 0))
+    by_start = with_bytes[np.lexsort((verdicts.start[with_bytes], way[with_bytes]))]
+    with_ack = np.flatnonzero(tcp & (verdicts.acked >= 0) & ((packets.flags[first] & RST) == 0))
+    by_ack = with_ack[np.lexsort((verdicts.time_ns[with_ack], way[with_ack]))]
+    highest = _running_highest(verdicts.acked[by_ack], way[by_ack])
+    ways = way[missing]
+    result = np.zeros(len(missing), np.uint8)
+    examine(
+        missing, tail[missing], near[missing], verdicts.start, verdicts.end, verdicts.acked, verdicts.time_ns,
+        _masks(tokens), by_start, np.searchsorted(way[by_start], ways), np.searchsorted(way[by_start], ways, "right"),
+        by_ack, highest, np.searchsorted(way[by_ack], ways ^ 1), np.searchsorted(way[by_ack], ways ^ 1, "right"),
+        np.searchsorted(way[by_ack], ways), np.searchsorted(way[by_ack], ways, "right"), SLACK_NS, result,
+    )  # fmt: skip
+    found[missing] = result
+    verdicts.certified[:] = (found & CERTIFIED) > 0
+    verdicts.superseded[:] = (found & SUPERSEDED) > 0
+    verdicts.recovered[:] = (found & PASSED_LATER) > 0
+    return found
+
+
+def _running_highest(acked: NDArray[np.int64], way: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the running maximum of *acked* that starts anew with every way."""
+    if not len(acked):
+        return acked
+    order = np.cumsum(np.concatenate(([0], (np.diff(way) != 0).astype(np.int64))))
+    lifted: NDArray[np.int64] = np.maximum.accumulate(acked + order * (1 << 50)) - order * (1 << 50)
+    return lifted
+
+
+def _count_misses(
+    packets: Packets, tokens: Tokens, routes: Routes, verdicts: Verdicts, facts: Sequence[PointFacts],
+    corrected_ns: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Count by point the tokens that passed it unseen; resets are left out, for they may be born on the way."""
+    points = tokens.row.shape[1]
+    missed = np.zeros(points, np.int64)
+    saw = np.zeros(points, np.int64)
+    first = tokens.first_row
+    usable = verdicts.counted & ~tokens.ambiguous
+    usable &= ~((packets.protocol[first] == TCP) & ((packets.flags[first] & RST) > 0))
+    for route, direction, members in _groups(routes):
+        line = routes.points[route] if direction == FORWARD else routes.points[route][::-1]
+        inside = members[usable[members]]
+        seen = tokens.row[inside][:, line] >= 0
+        later = np.logical_or.accumulate(seen[:, ::-1], axis=1)[:, ::-1]
+        proved = later.copy()
+        proved[:, :-1] = later[:, 1:]
+        proved[:, -1] = False
+        proved |= verdicts.certified[inside][:, None]
+        for column, point in enumerate(line):
+            gone = inside[proved[:, column] & ~seen[:, column]]
+            margin = facts[point].uncertainty_ns
+            if margin is None:
+                gone = gone[:0]
+            else:
+                earliest = facts[point].start_ns + margin + SLACK_NS
+                latest = facts[point].end_ns - margin - SLACK_NS
+                gone = gone[(verdicts.time_ns[gone] > earliest) & (verdicts.time_ns[gone] < latest)]
+            missed[point] += len(gone)
+            saw[point] += int(seen[:, column].sum())
+    verdicts.missed = missed.tolist()
+    verdicts.miss_rate = [m / (m + s) if m + s else 0.0 for m, s in zip(missed.tolist(), saw.tolist(), strict=True)]
+
+
+def _miss_probability(facts: PointFacts, rate: float) -> float:
+    """Return the chance that this point misses a packet that passes it: 0 for a sound capture, 1 for one that may not accuse."""
+    if not facts.complete:
+        return 1.0
+    if facts.kernel_drops:
+        return max(rate, facts.kernel_drops / (facts.kernel_drops + facts.packets))
+    return rate
+
+
+def _judge_group(
+    packets: Packets, tokens: Tokens, routes: Routes, verdicts: Verdicts, evidence: NDArray[np.uint8],
+    corrected_ns: NDArray[np.int64], facts: Sequence[PointFacts], points: Sequence[int], members: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Judge the tokens of one route and direction."""
+    seen = tokens.row[members][:, points] >= 0
+    last = len(points) - 1 - np.argmax(seen[:, ::-1], axis=1)
+    missing = (last < len(points) - 1) & verdicts.counted[members] & ~verdicts.certified[members]
+    reshaped = _reshaped(packets, tokens, verdicts, members, seen, last)
+    arrived_otherwise = ((evidence[members] & RECUT) > 0) | (reshaped == 1)
+    verdicts.modified[members[missing & arrived_otherwise]] = True
+    missing &= ~arrived_otherwise
+    for position in range(len(points) - 1):
+        here = np.flatnonzero(missing & (last == position))
+        if len(here):
+            sent = int((seen[:, position] & verdicts.counted[members]).sum())
+            chosen = members[here]
+            trusted, hidden, doubt = _trust(
+                tokens, routes, verdicts, corrected_ns, facts, points, position, members, seen, chosen
+            )
+            _decide(verdicts, evidence, facts, chosen, trusted, hidden, doubt, sent, tokens.ambiguous[chosen] | (reshaped[here] == 2))  # noqa: PLR2004
+
+
+def _reshaped(
+    packets: Packets, tokens: Tokens, verdicts: Verdicts, members: NDArray[np.int64], seen: NDArray[np.bool_],
+    last: NDArray[np.intp],
+) -> NDArray[np.uint8]:  # fmt: skip
+    """Say which missing tokens may have arrived changed: 1 certainly the same bytes, 2 perhaps, 0 no sign of it.
+
+    Something that a later point saw and no earlier point did, of the same flow and size, is what a device would have made
+    of a missing token by changing a field that takes part in the identity.
+    """
+    result = np.zeros(len(members), np.uint8)
+    first_seen = np.argmax(seen, axis=1)
+    first = tokens.first_row[members]
+    protocol = packets.protocol[first]
+    reset = (protocol == TCP) & ((packets.flags[first] & RST) > 0)
+    fresh = (first_seen > 0) & ~reset & verdicts.counted[members]
+    gone = (last < seen.shape[1] - 1) & ~reset
+    if not fresh.any() or not gone.any():
+        return result
+    size = packets.payload[first].astype(np.int64)
+    way = tokens.flow[members].astype(np.int64) * 2 + tokens.bit[members]
+    exact: dict[tuple[int, int, int], int] = {}
+    for k in np.flatnonzero(fresh).tolist():
+        key = (int(way[k]), int(size[k]), int(verdicts.start[members[k]]) if protocol[k] == TCP else -1)
+        exact[key] = max(exact.get(key, 0), int(first_seen[k]))
+    for k in np.flatnonzero(gone).tolist():
+        key = (int(way[k]), int(size[k]), int(verdicts.start[members[k]]) if protocol[k] == TCP else -1)
+        if exact.get(key, -1) > last[k]:
+            result[k] = 1 if protocol[k] == TCP and size[k] > 0 else 2
+    return result
+
+
+def _trust(
+    tokens: Tokens, routes: Routes, verdicts: Verdicts, corrected_ns: NDArray[np.int64], facts: Sequence[PointFacts],
+    points: Sequence[int], position: int, members: NDArray[np.int64], seen: NDArray[np.bool_], chosen: NDArray[np.int64],
+) -> tuple[NDArray[np.int16], NDArray[np.float64], NDArray[np.uint8]]:  # fmt: skip
+    """Return by token (first point whose silence counts or -1, chance that every such point missed it, doubt if none)."""
+    near = points[position]
+    sent_at = corrected_ns[tokens.row[chosen, near]]
+    trusted = np.full(len(chosen), -1, np.int16)
+    hidden = np.ones(len(chosen))
+    doubt = np.zeros(len(chosen), np.uint8)
+    pair = routes.pair[chosen]
+    for column in range(position + 1, len(points)):
+        far = points[column]
+        inside = _inside(tokens, verdicts, corrected_ns, facts[far], near, far, members, seen, position, column, sent_at)
+        known = np.array([(int(p), far) not in routes.elsewhere for p in pair], np.bool_)
+        chance = _miss_probability(facts[far], verdicts.miss_rate[far])
+        counts = inside & known & (chance < 1.0)
+        trusted[counts & (trusted < 0) & (chance == 0.0)] = far
+        hidden[counts] *= chance
+        doubt[~inside & (doubt == 0)] = EDGE
+        doubt[~known] = ELSEWHERE
+        doubt[inside & known & (chance > 0) & (doubt != ELSEWHERE)] = LOSSY
+    fallback = (trusted < 0) & (hidden < 1.0)
+    trusted[fallback] = points[position + 1]
+    return trusted, hidden, doubt
+
+
+def _inside(
+    tokens: Tokens, verdicts: Verdicts, corrected_ns: NDArray[np.int64], facts: PointFacts, near: int, far: int,
+    members: NDArray[np.int64], seen: NDArray[np.bool_], position: int, column: int, sent_at: NDArray[np.int64],
+) -> NDArray[np.bool_]:  # fmt: skip
+    """Say for tokens last seen at *near* at *sent_at* whether *far* was capturing when they would have passed it."""
+    both = members[seen[:, position] & seen[:, column]]
+    inside = np.zeros(len(sent_at), np.bool_)
+    low, high = 0, 1_000_000_000
+    if len(both):
+        times = corrected_ns[tokens.row[both, near]]
+        delay = corrected_ns[tokens.row[both, far]] - times
+        quartiles = np.quantile(delay, (0.25, 0.75, 0.999))
+        low, high = int(delay.min()), int(quartiles[2] + 3 * (quartiles[1] - quartiles[0]))
+        inside |= (sent_at > times.min()) & (sent_at < times.max())
+    if facts.uncertainty_ns is not None:
+        margin = facts.uncertainty_ns if not len(both) else 0
+        inside |= (sent_at + low - margin >= facts.start_ns) & (sent_at + high + margin <= facts.end_ns)
+    return inside
+
+
+def _decide(
+    verdicts: Verdicts, evidence: NDArray[np.uint8], facts: Sequence[PointFacts], chosen: NDArray[np.int64],
+    trusted: NDArray[np.int16], hidden: NDArray[np.float64], doubt: NDArray[np.uint8], sent: int,
+    ambiguous: NDArray[np.bool_],
+) -> None:  # fmt: skip
+    """Write the verdict on the tokens *chosen*, all last seen at one point that *sent* so many."""
+    found = evidence[chosen]
+    expected_false = hidden * max(sent, 1)
+    sure = hidden == 0.0
+    likely = (trusted >= 0) & (1.0 - expected_false / max(len(chosen), 1) >= SURE_ENOUGH)
+    counters = np.array([t >= 0 and facts[t].kernel_drops is not None for t in trusted], np.bool_)
+    proof = ((found & HOLE) > 0) & ((found & RESENT) > 0)
+    verdict = np.where(sure & (counters | proof), CONFIRMED, np.where(likely, PROBABLE, UNDECIDED))
+    verdict = np.where(ambiguous, UNDECIDED, verdict)
+    reason = np.where(ambiguous, AMBIGUOUS, np.where(doubt > 0, doubt, LOSSY))
+    verdicts.verdict[chosen] = verdict
+    verdicts.reason[chosen] = np.where(verdict == UNDECIDED, reason, 0)
+    verdicts.missing_at[chosen] = np.where(verdict == UNDECIDED, -1, trusted)
+
+
+def kinds(packets: Packets, tokens: Tokens) -> NDArray[np.uint8]:
+    """Return by token an index into KINDS, by the precedence of DESIGN §10."""
+    first = tokens.first_row
+    protocol, flags = packets.protocol[first], packets.flags[first]
+    tcp = protocol == TCP
+    kind = np.full(len(tokens), KINDS.index("other"), np.uint8)
+    kind[(protocol == 1) | (protocol == 58)] = KINDS.index("icmp")  # noqa: PLR2004
+    kind[protocol == UDP] = KINDS.index("udp")
+    kind[tcp] = KINDS.index("ack")
+    kind[tcp & (packets.payload[first] > 0)] = KINDS.index("data")
+    kind[tcp & ((flags & 1) > 0)] = KINDS.index("fin")
+    kind[tcp & ((flags & 2) > 0)] = KINDS.index("syn")
+    kind[tcp & ((flags & 2) > 0) & ((flags & ACK) > 0)] = KINDS.index("synack")
+    kind[tcp & ((flags & RST) > 0)] = KINDS.index("rst")
+    return kind
+
+
+KINDS = ("data", "syn", "synack", "fin", "rst", "ack", "udp", "icmp", "other")

@@ -1,0 +1,73 @@
+"""Match what is identical by time: never by k-th occurrence (ALGORITHMS A.8: one lost copy would shift all later pairs)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from orchestrator.core.ladder_kernels import pair_by_time
+from orchestrator.core.tokens import Tokens
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from orchestrator.core.flows import Flows
+    from orchestrator.core.tokens import Repeated
+
+LONGEST_DELAY_NS = 1_000_000_000
+"""Assumed where no unambiguous token tells."""
+
+
+def match_repeated(
+    tokens: Tokens,
+    repeated: Repeated,
+    corrected_ns: NDArray[np.int64],
+    point: NDArray[np.uint8],
+    flows: Flows,
+    flow_direction: NDArray[np.int8],
+    uncertainty_ns: int,
+) -> Tokens:
+    """Return *tokens* with the repeated rows added as tokens of their own, flagged where copies are interchangeable."""
+    rows = repeated.rows
+    if not len(rows):
+        return tokens
+    points = tokens.row.shape[1]
+    turned = np.where(flows.bit[rows] == 0, 1, -1)
+    reverse = flow_direction[flows.of_row[rows]] * turned < 0
+    place = np.where(reverse, points - 1 - point[rows].astype(np.int64), point[rows].astype(np.int64))
+    time = corrected_ns[rows]
+    order = np.lexsort((place, time, repeated.group))
+    number = np.empty(len(rows), np.int64)
+    unsure = np.zeros(len(rows), np.bool_)
+    longest = _longest_delay(tokens, corrected_ns) + 2 * uncertainty_ns
+    count = pair_by_time(order, repeated.group, place, time, longest, uncertainty_ns, number, unsure)
+    table = np.full((count, points), -1, np.int32)
+    backwards = order[::-1]  # the earliest row of a token at a point is written last
+    table[number[backwards], point[rows[backwards]]] = rows[backwards]
+    copies = np.minimum(
+        np.bincount(number * points + point[rows], minlength=count * points).reshape(count, points), 255
+    ).astype(np.uint8)
+    flagged = np.zeros(count, np.bool_)
+    flagged[number[unsure]] = True
+    any_row = table.max(axis=1)
+    return Tokens(
+        row=np.concatenate((tokens.row, table)),
+        copies=np.concatenate((tokens.copies, copies)),
+        flow=np.concatenate((tokens.flow, flows.of_row[any_row])),
+        bit=np.concatenate((tokens.bit, flows.bit[any_row])),
+        ambiguous=np.concatenate((tokens.ambiguous, flagged)),
+    )
+
+
+def _longest_delay(tokens: Tokens, corrected_ns: NDArray[np.int64]) -> int:
+    """Return how long after its first sighting a token was seen, with a margin over the 99.9 % quantile."""
+    seen = tokens.row >= 0
+    several = np.flatnonzero(seen.sum(axis=1) > 1)
+    if not len(several):
+        return LONGEST_DELAY_NS
+    times = np.where(seen[several], corrected_ns[tokens.row[several]], np.iinfo(np.int64).max)
+    latest = np.where(seen[several], corrected_ns[tokens.row[several]], np.iinfo(np.int64).min).max(axis=1)
+    spread = latest - times.min(axis=1)
+    quartiles = np.quantile(spread, (0.25, 0.75, 0.999))
+    return int(min(quartiles[2] + 3 * (quartiles[1] - quartiles[0]) + 1_000_000, 30 * LONGEST_DELAY_NS))

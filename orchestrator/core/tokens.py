@@ -1,0 +1,134 @@
+"""Tokens: one wire packet each, and the rows at which every point saw it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from orchestrator.model.columns import MARK_GROUP, TCP
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from orchestrator.core.flows import Flows
+    from orchestrator.model.columns import Packets
+
+SAME_PACKET_NS = 100_000_000
+"""Copies with one IP identification closer than this are one packet: a link-layer repeat or a mirror."""
+FORWARDED_COPY_NS = 1_000_000_000
+"""The same with another TTL: the point also hears the next hop forward it."""
+UNNUMBERED_COPY_NS = 50_000
+"""Without an IP identification only a mirror is that fast."""
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+SHIFT = np.uint64(32)
+
+
+@dataclass(slots=True, kw_only=True)
+class Tokens:
+    """All tokens of a run. Arrays by token unless said otherwise."""
+
+    row: NDArray[np.int32]
+    """Shape (tokens, points): the packet row at each point, -1 where it was not seen."""
+    copies: NDArray[np.uint8]
+    """Shape (tokens, points): how often that point saw it."""
+    flow: NDArray[np.int32]
+    bit: NDArray[np.uint8]
+    ambiguous: NDArray[np.bool_]
+    """Identical packets that cannot be told apart: they may be counted, not named."""
+
+    def __len__(self) -> int:
+        return len(self.flow)
+
+    @property
+    def first_row(self) -> NDArray[np.int32]:
+        """Any row that shows the token: at the lowest-numbered point that saw it."""
+        column = np.argmax(self.row >= 0, axis=1)
+        return self.row[np.arange(len(self.row)), column]
+
+
+@dataclass(slots=True, kw_only=True)
+class Repeated:
+    """Rows whose key occurs more than once at a point: to be matched by time once clocks are known."""
+
+    rows: NDArray[np.int64]
+    group: NDArray[np.int64]
+
+
+def build_tokens(packets: Packets, point: NDArray[np.uint8], points: int, flows: Flows) -> tuple[Tokens, Repeated]:
+    """Return tokens that are unique at every point, and the rows left over."""
+    rows = np.flatnonzero((flows.of_row >= 0) & ((packets.marks & MARK_GROUP) == 0))
+    key = _keys(packets, flows, rows, point, points)
+    order = np.argsort(key, kind="stable")  # rows stay in point order, then file order, within a key
+    rows, key = rows[order], key[order]
+    same_key = np.concatenate(([False], key[1:] == key[:-1]))
+    same_point = same_key & np.concatenate(([False], point[rows[1:]] == point[rows[:-1]]))
+    copy = same_point & _is_copy(packets, rows)
+    group = np.cumsum(~same_key) - 1
+    groups = int(group[-1]) + 1 if len(group) else 0
+    repeated_group = np.zeros(groups, bool)
+    repeated_group[group[same_point & ~copy]] = True
+    keep = ~copy & ~repeated_group[group]
+    number = np.cumsum(~repeated_group) - 1
+    tokens = int(number[-1]) + 1 if groups else 0
+    table = np.full((tokens, points), -1, np.int32)
+    table[number[group[keep]], point[rows[keep]]] = rows[keep]
+    copies = np.zeros((tokens, points), np.uint8)
+    counted = ~repeated_group[group]
+    flat = np.bincount(number[group[counted]] * points + point[rows[counted]], minlength=tokens * points)
+    copies[:] = np.minimum(flat, 255).reshape(tokens, points)
+    any_row = table.max(axis=1) if tokens else np.empty(0, np.int32)
+    built = Tokens(
+        row=table, copies=copies, flow=flows.of_row[any_row], bit=flows.bit[any_row], ambiguous=np.zeros(tokens, bool)
+    )
+    left = repeated_group[group] & ~copy
+    return built, Repeated(rows=rows[left], group=group[left])
+
+
+def _mix(state: NDArray[np.uint64], value: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    mixed: NDArray[np.uint64] = (state ^ value) * GOLDEN
+    return mixed ^ (mixed >> SHIFT)
+
+
+def _keys(
+    packets: Packets, flows: Flows, rows: NDArray[np.int64], point: NDArray[np.uint8], points: int
+) -> NDArray[np.uint64]:
+    """Return one key a row: flow, direction, invariant fields, and the IP identification where the path keeps it."""
+    direction = flows.of_row[rows].astype(np.uint64) * np.uint64(2) + flows.bit[rows].astype(np.uint64)
+    bare = _mix(packets.identity[rows], direction)
+    numbered = _mix(bare, packets.ip_id[rows].astype(np.uint64))
+    if points == 1:
+        return numbered
+    rewritten = _rewritten(packets, flows, rows, point, bare)
+    if not rewritten.any():
+        return numbered
+    return np.where(rewritten[direction.astype(np.int64)], bare, numbered)
+
+
+def _rewritten(
+    packets: Packets, flows: Flows, rows: NDArray[np.int64], point: NDArray[np.uint8], bare: NDArray[np.uint64]
+) -> NDArray[np.bool_]:
+    """Say for each flow direction whether some device on the way changes the IP identification."""
+    order = np.argsort(bare, kind="stable")
+    a, b = order[:-1], order[1:]
+    pair = (bare[a] == bare[b]) & (point[rows[a]] != point[rows[b]])
+    a, b = a[pair], b[pair]
+    tcp = packets.protocol[rows[a]] == TCP
+    direction = flows.of_row[rows[a]].astype(np.int64) * 2 + flows.bit[rows[a]]
+    changed = packets.ip_id[rows[a]] != packets.ip_id[rows[b]]
+    total = np.bincount(direction[tcp], minlength=2 * flows.count)
+    different = np.bincount(direction[tcp & changed], minlength=2 * flows.count)
+    result: NDArray[np.bool_] = (total > 0) & (different * 10 > total * 9)
+    return result
+
+
+def _is_copy(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Say for each row whether it repeats the row before it (same key and point are the caller's business)."""
+    before, here = rows[:-1], rows[1:]
+    gap = np.abs(packets.time_ns[here] - packets.time_ns[before])
+    numbered = packets.ip_id[here] != 0
+    other_ttl = packets.ttl[here] != packets.ttl[before]
+    limit = np.where(numbered, np.where(other_ttl, FORWARDED_COPY_NS, SAME_PACKET_NS), UNNUMBERED_COPY_NS)
+    limit = np.where(~numbered & other_ttl, SAME_PACKET_NS // 10, limit)
+    return np.concatenate(([False], gap < limit))

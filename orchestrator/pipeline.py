@@ -1,0 +1,334 @@
+"""From capture files to the answer: the picture of DESIGN §2, one line a stage.
+
+Everything from *index* on runs offline, on the files of a run directory, whoever captured them.
+"""
+
+from __future__ import annotations
+
+import graphlib
+import hashlib
+import time
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from orchestrator import __version__
+from orchestrator.archive.layout import POINT_NAME, RunDirectory
+from orchestrator.core.analysis import Analysis, Observed, analyse as analyse_points
+from orchestrator.core.conclude import Grounds, conclude
+from orchestrator.errors import EvidenceError, InputError
+from orchestrator.model.columns import TCP
+from orchestrator.model.result import PathResult, PointResult, Result
+from orchestrator.model.run import FileRecord, PointRecord, RunRecord
+from orchestrator.pcap.index import PointIndex, index_points
+from orchestrator.pcap.writer import Source, write_merged
+from orchestrator.report.jsonl import result_document, vanished_lines
+from orchestrator.report.text import render
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Literal
+
+    from orchestrator.model.plan import CapturePlan
+
+LONGEST_FRAME = 1_600
+"""Bytes; a TCP frame longer than this was put together or not yet taken apart by the host (or is a jumbo frame)."""
+READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """What the first stages of a run yield."""
+
+    record: RunRecord
+    points: tuple[PointRecord, ...]
+    indexes: list[PointIndex]
+    analysis: Analysis
+
+
+def analyse(run: RunDirectory, *, check_order: bool = True) -> Result:
+    """Analyse *run* and write result.json, vanished.jsonl and report.txt.
+
+    Raises:
+        InputError: The order of the points is contradicted by the packets.
+        EvidenceError: A file is not what the run recorded.
+    """
+    stage = _work_out(run, check_order=check_order)
+    result = _conclude(stage)
+    run.write_json("result.json", result_document(result, version=__version__, generated_ns=time.time_ns()))
+    run.write_text("vanished.jsonl", "".join(vanished_lines(result)))
+    run.write_text("report.txt", render(result, str(run.path)))
+    return result
+
+
+def merge(run: RunDirectory, target: Path | None = None) -> Path:
+    """Write all packets of *run* in corrected order to one pcapng; return its path."""
+    stage = _work_out(run, check_order=False)
+    sources = _sources(run, stage)
+    comments = _comments(stage)
+    path = target or run.merged
+    about = f"run {stage.record.run_id}: packets of {len(stage.points)} points, bytes as captured, times on one clock"
+    if len({t for s in sources for t in s.link_types}) > 1:
+        about += "; interfaces have different link types, which libpcap tools (tcpdump) refuse and Wireshark reads"
+    analysis = stage.analysis
+    write_merged(path, sources, analysis.packets, analysis.reference_ns, analysis.token_of_row, comments, about)
+    return path
+
+
+def open_offline(
+    run: RunDirectory, points: Mapping[str, Sequence[Path]], *, run_id: str, reference: str | None = None,
+    plan: CapturePlan | None = None,
+) -> RunRecord:  # fmt: skip
+    """Make *run* from captures that others made; *points* in path order.
+
+    Raises:
+        InputError: A name or a file cannot be used.
+    """
+    if reference is not None and reference not in points:
+        raise InputError(f"--reference {reference}: no such point", hint=f"The points are {', '.join(points)}.")
+    records = tuple(
+        PointRecord(name=_checked(name), state="supplied", files=tuple(_foreign(p) for p in files))
+        for name, files in points.items()
+    )
+    run.create()
+    record = RunRecord(
+        run_id=run_id, name=plan.name if plan else run.path.name, version=__version__, started_ns=time.time_ns(),
+        points=records, plan=plan, reference=reference or next(iter(points)),
+    )  # fmt: skip
+    run.write_record(record)
+    return record
+
+
+def add_capture(run: RunDirectory, name: str, files: Sequence[Path], supplied_by: str) -> RunRecord:
+    """Take a capture that somebody hands over into *run*: copied, hashed, its clock unknown.
+
+    Raises:
+        InputError: The name is taken or a file cannot be read.
+    """
+    record = run.read_record()
+    if any(p.name == _checked(name) and p.files for p in record.points):
+        raise InputError(f"{name}: this run has captures of that point already", hint="Choose another name for it.")
+    kept = []
+    target = run.raw(name)
+    target.mkdir(parents=True, exist_ok=True)
+    for path in files:
+        _foreign(path)
+        copy = target / path.name
+        digest = _copy_hashed(path, copy)
+        kept.append(FileRecord(path=str(copy.relative_to(run.path)), size_bytes=copy.stat().st_size, sha256=digest))
+    point = PointRecord(name=name, state="supplied", files=tuple(kept), supplied_by=supplied_by)
+    others = tuple(p for p in record.points if p.name != name)
+    updated = replace(record, points=(*others, point))
+    run.write_record(updated)
+    return updated
+
+
+def _checked(name: str) -> str:
+    if not POINT_NAME.match(name):
+        hint = "Begin with a letter or digit; then letters, digits, dot, underscore, hyphen."
+        raise InputError(f"{name!r} is no name of a capture point", hint=hint)
+    return name
+
+
+def _foreign(path: Path) -> FileRecord:
+    """Return a record of a file that stays where it is."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", hint="Check the path of the capture file.") from error
+    return FileRecord(path=str(path.resolve()), size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
+
+
+def _copy_hashed(source: Path, target: Path) -> str:
+    """Copy *source*; return the SHA-256 of what was copied."""
+    state = hashlib.sha256()
+    with source.open("rb") as data, target.open("xb") as out:
+        while piece := data.read(READ_BYTES):
+            state.update(piece)
+            out.write(piece)
+    return state.hexdigest()
+
+
+def _work_out(run: RunDirectory, *, check_order: bool) -> _Stage:
+    """Index, align, match and judge a run."""
+    record = run.read_record()
+    points = _in_path_order(record)
+    if not points:
+        raise InputError(f"{run.path}: no capture to analyse", hint="See run.json for what became of each point.")
+    for point in points:
+        _verify_unchanged(run, point)
+    indexes = index_points([[run.path / f.path for f in p.files] for p in points])
+    observed = [_observe(run, record, p, i) for p, i in zip(points, indexes, strict=True)]
+    plan = record.plan
+    window = (record.opened_ns, record.closed_ns) if record.opened_ns and record.closed_ns else None
+    analysis = analyse_points(
+        observed, paths=plan.paths if plan else (), labels={(s.near, s.far): s for s in plan.segments} if plan else {},
+        reference=_reference(record, observed), window=window,
+        post_roll_ns=plan.window.post_roll_ns if plan else 0, check_path_order=check_order,
+    )  # fmt: skip
+    if check_order and analysis.suggested_order:
+        names = ", ".join(analysis.suggested_order)
+        hint = f"Give the points as {names}, or use --order auto."
+        raise InputError(f"the packets contradict the order of the points; their TTL says {names}", hint=hint)
+    return _Stage(record, points, indexes, analysis)
+
+
+def suggest_order(run: RunDirectory) -> tuple[str, ...]:
+    """Return the path order that the packets of an offline run speak for, the given one where they do not object."""
+    stage = _work_out(run, check_order=False)
+    observed = [_observe(run, stage.record, p, i) for p, i in zip(stage.points, stage.indexes, strict=True)]
+    suggested = analyse_points(observed, reference=observed[0].name).suggested_order
+    return suggested or tuple(p.name for p in stage.points)
+
+
+def _in_path_order(record: RunRecord) -> tuple[PointRecord, ...]:
+    """Return the points that delivered files, nearest to the clients first."""
+    usable = [p for p in record.points if p.files]
+    if record.plan is None:
+        return tuple(usable)
+    sorter: graphlib.TopologicalSorter[str] = graphlib.TopologicalSorter()
+    for path in record.plan.paths:
+        for near, far in pairwise(path.points):
+            sorter.add(far, near)
+    try:
+        order = {name: place for place, name in enumerate(sorter.static_order())}
+    except graphlib.CycleError:
+        order = {}
+    return tuple(sorted(usable, key=lambda p: order.get(p.name, len(order))))
+
+
+def _verify_unchanged(run: RunDirectory, point: PointRecord) -> None:
+    """Refuse files that changed since the run recorded them."""
+    for file in point.files:
+        path = run.path / file.path
+        try:
+            status = path.stat()
+        except OSError as error:
+            hint = "Restore the file, or run analyse --point again."
+            raise EvidenceError(f"{path}: {error.strerror}", hint=hint) from error
+        if status.st_size != file.size_bytes or (file.mtime_ns is not None and status.st_mtime_ns != file.mtime_ns):
+            hint = "Restore the file as it was, or start a new run with it."
+            raise EvidenceError(f"{path}: changed since this run recorded it", hint=hint)
+
+
+def _observe(run: RunDirectory, record: RunRecord, point: PointRecord, index: PointIndex) -> Observed:
+    """Return one point as the analysis takes it."""
+    planned = next((p for p in record.plan.points if p.point == point.name), None) if record.plan else None
+    drops = point.counters.kernel_drops if point.counters.kernel_drops is not None else index.drops
+    return Observed(
+        name=point.name, packets=index.packets, kernel_drops=drops,
+        complete=planned.complete if planned else True, clock_samples=run.read_clock(point.name),
+        captured_whole_window=point.state == "collected" and point.end_reason == "stop" and not index.defects,
+    )  # fmt: skip
+
+
+def _reference(record: RunRecord, observed: Sequence[Observed]) -> str | None:
+    """Return the point whose clock counts, None for the collector's."""
+    if record.reference is not None:
+        return record.reference
+    return None if any(o.clock_samples for o in observed) else observed[0].name
+
+
+def _conclude(stage: _Stage) -> Result:
+    """Turn counts into findings and the answer."""
+    record, analysis = stage.record, stage.analysis
+    results = tuple(
+        _point_result(order, point, index, analysis)
+        for order, (point, index) in enumerate(zip(stage.points, stage.indexes, strict=True))
+    )
+    present = {p.name for p in results}
+    absent = tuple((p.name, p.reason.message if p.reason else p.state) for p in record.points if p.name not in present)
+    window = (record.opened_ns, record.closed_ns) if record.opened_ns and record.closed_ns else None
+    findings, headline = conclude(
+        Grounds(
+            points=tuple(p.name for p in results), unsound=tuple(p.name for p in results if p.quality != "good"),
+            absent=tuple(name for name, _ in absent), segments=analysis.segments, vanished=analysis.vanished,
+            undecided=analysis.undecided, resets=analysis.resets, bursts=analysis.bursts, attempts=analysis.attempts,
+            window=window,
+        )  # fmt: skip
+    )
+    plan = record.plan
+    paths = [PathResult(name=p.name, points=tuple(n for n in p.points if n in present)) for p in plan.paths] if plan else []
+    warnings = [analysis.order_warning] if analysis.order_warning else []
+    return Result(
+        run_id=record.run_id, name=record.name, about=plan.about if plan else "", headline=headline, points=results,
+        absent=absent, paths=tuple(paths) or (PathResult(name="path", points=tuple(p.name for p in results)),),
+        segments=tuple(analysis.segments), vanished=tuple(analysis.vanished), undecided=tuple(analysis.undecided),
+        resets=tuple(analysis.resets), bursts=tuple(analysis.bursts), translations=tuple(analysis.translations),
+        findings=tuple(findings), warnings=(*warnings, *(plan.notes if plan else ())), window=window,
+        ticket=plan.ticket if plan else None,
+    )  # fmt: skip
+
+
+def _point_result(order: int, point: PointRecord, index: PointIndex, analysis: Analysis) -> PointResult:
+    """Describe one point and judge its capture."""
+    packets = index.packets
+    drops = point.counters.kernel_drops if point.counters.kernel_drops is not None else index.drops
+    offloads = _offloads(index)
+    clock, missed = analysis.clocks[order], analysis.miss_rate[order]
+    reasons = [*index.defects, *clock.notes]
+    if drops:
+        reasons.append(f"{drops:,} kernel drops")
+    if missed:
+        reasons.append(f"missed {missed:.2%} of what passed it")
+    if point.counters.captured is not None and point.counters.captured > len(packets):
+        reasons.append(f"tcpdump counted {point.counters.captured:,} packets, the file holds {len(packets):,}")
+    if offloads:
+        reasons.append("frames longer than the wire carries: the host merges or splits segments")
+    quality: Literal["good", "degraded", "unusable"] = "degraded" if reasons else "good"
+    if not len(packets):
+        reasons.append("no packet was captured")
+    if drops is None:
+        reasons.append("no drop counters: taken for complete as long as nothing shows a miss")
+    return PointResult(
+        name=point.name, node=point.node, order=order, packets=len(packets),
+        first_ns=int(packets.time_ns[0]) if len(packets) else None,
+        last_ns=int(packets.time_ns[-1]) if len(packets) else None,
+        link_type=", ".join(dict.fromkeys(f.link_type_name for f in index.files)), quality=quality, reasons=tuple(reasons),
+        kernel_drops=drops, capture_miss_rate=missed, offloads=offloads,
+        files=_files_in_order(point, index), clock=clock,
+    )  # fmt: skip
+
+
+def _files_in_order(point: PointRecord, index: PointIndex) -> tuple[tuple[FileRecord, int], ...]:
+    """Return the file records in the order in which frames are numbered, with their packet counts."""
+    by_name = {Path(f.path).name: f for f in point.files}
+    return tuple((by_name[f.path.name], n) for f, n in zip(index.files, index.counts, strict=True))
+
+
+def _offloads(index: PointIndex) -> tuple[str, ...]:
+    packets = index.packets
+    long_frames = (packets.protocol == TCP) & (packets.wirelen > LONGEST_FRAME)
+    return ("tso-or-gro",) if long_frames.any() else ()
+
+
+def _sources(run: RunDirectory, stage: _Stage) -> list[Source]:
+    """Return the files of all points with the rows that they hold."""
+    sources, start = [], 0
+    for point, index in zip(stage.points, stage.indexes, strict=True):
+        for file, count in zip(index.files, index.counts, strict=True):
+            sources.append(
+                Source(path=run.path / file.path, name=point.name, link_types=tuple(file.link_types), start=start, stop=start + count)
+            )
+            start += count
+    return sources
+
+
+def _comments(stage: _Stage) -> dict[int, str]:
+    """Return comments by row for frames that somebody will look for: last sightings, first resets."""
+    starts = np.cumsum([0] + [len(i.packets) for i in stage.indexes])
+    first_row = {p.name: int(s) for p, s in zip(stage.points, starts[:-1], strict=True)}
+    comments = {}
+    for entry in stage.analysis.vanished:
+        comments[first_row[entry.last_seen] + entry.frame - 1] = (
+            f"vanished ({entry.verdict}): last seen here, not at {entry.first_missing}"
+        )
+    for reset in stage.analysis.resets:
+        frame = dict(reset.frames)[reset.first_seen][0]
+        comments[first_row[reset.first_seen] + frame - 1] = (
+            f"reset first seen here; born after {reset.born_after or 'its sender'}; {reset.origin}, {reset.cause}"
+        )
+    return comments

@@ -1,0 +1,147 @@
+"""Write a result for programs: result.json (schema 1) and vanished.jsonl."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orchestrator.model.clock import ClockModel
+    from orchestrator.model.finding import FlowKey, Reset, SegmentRow, Vanished
+    from orchestrator.model.result import PointResult, Result
+
+MOST_VANISHED = 10_000
+"""Entries in result.json; all of them stand in vanished.jsonl."""
+
+
+def timestamp(time_ns: int | None) -> str | None:
+    """Return nanoseconds since the epoch as ISO 8601 with nine digits, in UTC."""
+    if time_ns is None:
+        return None
+    seconds, rest = divmod(time_ns, 1_000_000_000)
+    try:
+        text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds}.{rest:09d}"
+    return f"{text}.{rest:09d}Z"
+
+
+def result_document(result: Result, *, version: str, generated_ns: int) -> dict[str, Any]:
+    """Return *result* as the document of DESIGN §10."""
+    head = result.headline
+    window = [timestamp(t) for t in head.window] if head.window else []
+    return {
+        "schema": 1,
+        "tool": {"name": "vanishpoint", "version": version},
+        "run_id": result.run_id,
+        "generated_at": timestamp(generated_ns),
+        "name": result.name,
+        "headline": {
+            "network": head.network, "domain": head.domain, "statement": head.statement,
+            "scope": {"flows": list(head.flows), "points": list(head.points), "window": window},
+            "because": list(head.because), "would_decide_it": list(head.would_decide_it),
+        },
+        "points": [_point(p) for p in result.points],
+        "absent": [{"name": name, "reason": reason} for name, reason in result.absent],
+        "paths": [{"name": p.name, "points": list(p.points)} for p in result.paths],
+        "segments": [_segment(s) for s in result.segments],
+        "vanished": [vanished_entry(v) for v in result.vanished[:MOST_VANISHED]],
+        "truncated": len(result.vanished) > MOST_VANISHED,
+        "undecided": [{"reason": u.reason, "count": u.count, "from": u.near, "to": u.far} for u in result.undecided],
+        "resets": [_reset(r) for r in result.resets],
+        "bursts": [
+            {
+                "host": b.host, "time": timestamp(b.time_ns), "flows": b.flows, "servers": b.servers,
+                "open_flows": b.open_flows, "survivors": b.survivors, "spread_ns": b.spread_ns,
+            }
+            for b in result.bursts
+        ],
+        "precursors": [],
+        "translations": [{"from": a, "to": b, "inside": i, "outside": o} for a, b, i, o in result.translations],
+        "findings": [
+            {
+                "id": f.id, "kind": f.kind, "verdict": f.verdict, "statement": f.statement,
+                "segment": list(f.segment) if f.segment else None,
+                "evidence": [{"point": e.point, "frame": e.frame, "filter": e.filter} for e in f.evidence],
+                "alternatives": list(f.alternatives), "would_change_it": list(f.would_change_it),
+            }
+            for f in result.findings
+        ],
+        "expect": [],
+        "warnings": list(result.warnings),
+    }  # fmt: skip
+
+
+def vanished_lines(result: Result) -> Iterator[str]:
+    """Yield one JSON line a vanished token."""
+    for entry in result.vanished:
+        yield json.dumps(vanished_entry(entry), ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def vanished_entry(v: Vanished) -> dict[str, Any]:
+    """Return one vanished token."""
+    return {
+        "flow": _flow(v.flow), "kind": v.kind, "bytes": v.bytes, "last_seen": v.last_seen,
+        "first_missing": v.first_missing, "verdict": v.verdict, "time": timestamp(v.time_ns), "packets": 1,
+        "frames": {v.last_seen: [v.frame]}, "filter": _filter(v.flow), "recovered": v.recovered,
+        "superseded": v.superseded,
+    }  # fmt: skip
+
+
+def _filter(flow: FlowKey) -> str:
+    """Return a Wireshark display filter for one direction of a flow."""
+    family = "ipv6" if ":" in flow.src else "ip"
+    text = f"{family}.src=={flow.src} && {family}.dst=={flow.dst}"
+    if flow.protocol in {"tcp", "udp"}:
+        text += f" && {flow.protocol}.srcport=={flow.sport} && {flow.protocol}.dstport=={flow.dport}"
+    return text
+
+
+def _flow(flow: FlowKey) -> dict[str, Any]:
+    return {"protocol": flow.protocol, "src": flow.src, "sport": flow.sport, "dst": flow.dst, "dport": flow.dport}
+
+
+def _clock(clock: ClockModel) -> dict[str, Any]:
+    return {
+        "reference": clock.reference, "at": timestamp(clock.at_ns), "offset_ns": clock.offset_ns,
+        "uncertainty_ns": clock.uncertainty_ns, "drift_ppb": round(clock.drift * 1e9), "method": clock.method,
+        "steps": [], "notes": list(clock.notes),
+    }  # fmt: skip
+
+
+def _point(p: PointResult) -> dict[str, Any]:
+    return {
+        "name": p.name, "node": p.node, "order": p.order, "packets": p.packets, "first": timestamp(p.first_ns),
+        "last": timestamp(p.last_ns), "link_type": p.link_type, "quality": p.quality, "reasons": list(p.reasons),
+        "kernel_drops": p.kernel_drops, "capture_miss_rate": p.capture_miss_rate, "offloads": list(p.offloads),
+        "files": [{"path": f.path, "sha256": f.sha256, "size": f.size_bytes, "packets": n} for f, n in p.files],
+        "clock": _clock(p.clock),
+    }  # fmt: skip
+
+
+def _segment(s: SegmentRow) -> dict[str, Any]:
+    loss, delay = s.loss, s.delay
+    return {
+        "from": s.near, "to": s.far, "direction": s.direction, "inferred": s.inferred, "span": s.span,
+        "contains": list(s.contains), "name": s.name, "circuit": s.circuit, "holes": s.holes, "resent": s.resent,
+        "sent": s.sent, "delivered": s.delivered, "vanished": s.vanished, "vanished_probable": s.vanished_probable,
+        "unseen": s.unseen, "undecided": s.undecided, "modified": s.modified, "duplicated": s.duplicated,
+        "reordered": s.reordered, "resets_born": s.resets,
+        "loss": None if loss is None else {"rate": loss.rate, "low": loss.low, "high": loss.high, "episodes": loss.episodes},
+        "delay_ns": None if delay is None else {
+            "min": delay.min, "p50": delay.p50, "p95": delay.p95, "p99": delay.p99, "max": delay.max,
+            "uncertainty": delay.uncertainty,
+        },
+    }  # fmt: skip
+
+
+def _reset(r: Reset) -> dict[str, Any]:
+    return {
+        "flow": _flow(r.flow), "time": timestamp(r.time_ns), "first_seen": r.first_seen, "seen": list(r.seen),
+        "born": {"after": r.born_after, "before": r.born_before}, "origin": r.origin, "family": r.family,
+        "cause": r.cause, "confidence": r.confidence, "evidence": list(r.evidence), "side": r.side,
+        "frames": {point: list(frames) for point, frames in r.frames},
+    }  # fmt: skip

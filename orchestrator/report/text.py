@@ -1,0 +1,255 @@
+"""The answer on a terminal: answer first, findings with denominators, the segment table, what is not shown, what next."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from orchestrator.model.finding import Delay, Finding, SegmentRow
+    from orchestrator.model.result import PointResult, Result
+
+WIDTH = 110
+MOST_FINDINGS = 9
+ANSWER = {"yes": "YES", "no": "NO", "cannot-tell": "CANNOT TELL"}
+BAR = 8
+"""Characters of the longest loss bar."""
+
+
+def render(result: Result, directory: str = "") -> str:
+    """Return the report of *result*; *directory* is where its files are."""
+    parts = [
+        _heading(result),
+        [""],
+        _answer(result),
+        [""],
+        _findings(result),
+        [""],
+        _segments(result),
+        [""],
+        _not_shown(result),
+        _next(result, directory),
+    ]
+    return "\n".join(printable(line) for part in parts for line in part).rstrip() + "\n"
+
+
+def printable(text: str) -> str:
+    """Return *text* with control characters made visible: names and addresses come from files that others made."""
+    return "".join(c if unicodedata.category(c)[0] != "C" else f"\\x{ord(c):02x}" for c in text)
+
+
+def duration(value_ns: float) -> str:
+    """Return nanoseconds in the unit a person would use."""
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
+        if abs(value_ns) >= size:
+            return f"{value_ns / size:.3g} {unit}"
+    return f"{value_ns:.0f} ns"
+
+
+def _clock(time_ns: int) -> str:
+    try:
+        return datetime.fromtimestamp(time_ns // 1_000_000_000, UTC).strftime("%d %b %H:%M:%S")
+    except (OverflowError, ValueError, OSError):
+        return f"{time_ns // 1_000_000_000} s"
+
+
+def _heading(result: Result) -> list[str]:
+    title = result.name
+    if result.window:
+        title += f"   {_clock(result.window[0])}–{_clock(result.window[1])[7:]} UTC"
+    if result.ticket:
+        title += f"   ticket {result.ticket}"
+    good = sum(p.quality == "good" for p in result.points)
+    planned = len(result.points) + len(result.absent)
+    line = f"{good} of {planned} points good"
+    drops = [(p.name, p.kernel_drops) for p in result.points if p.kernel_drops]
+    known = [p for p in result.points if p.kernel_drops is not None]
+    if drops:
+        line += "; kernel drops " + ", ".join(f"{n} {d:,}" for n, d in drops)
+    elif known:
+        line += ", 0 kernel drops" if len(known) == len(result.points) else f", 0 kernel drops at {len(known)} points, not counted at the others"
+    else:
+        line += ", kernel drops not counted"
+    return [title, line + "; " + _clocks(result.points)]
+
+
+def _clocks(points: Iterable[PointResult]) -> str:
+    """Say how well the clocks are known."""
+    bounds = [p.clock.uncertainty_ns for p in points if p.clock.method != "reference"]
+    if not bounds:
+        return "one clock"
+    known = [b for b in bounds if b is not None]
+    text = f"clocks ±{duration(max(known))} at worst" if known else "clocks unbounded"
+    open_sides = len(bounds) - len(known)
+    return text + (f", {open_sides} unbounded on one side" if open_sides and known else "")
+
+
+def _answer(result: Result) -> list[str]:
+    head = result.headline
+    lines = _wrapped(f"IS IT THE NETWORK?   {ANSWER[head.network]}: {head.statement}", "", "                     ")
+    if head.domain not in {"unknown", "segment"}:
+        lines.append(f"                     Look at: {head.domain.upper()}")
+    return lines
+
+
+def _findings(result: Result) -> list[str]:
+    lines: list[str] = []
+    for number, finding in enumerate(result.findings[:MOST_FINDINGS], 1):
+        lines += _wrapped(finding.statement, f" {number} {finding.verdict:<12} ", " " * 16)
+        lines += _evidence(finding)
+    more = len(result.findings) - MOST_FINDINGS
+    if more > 0:
+        lines.append(f"   {more} more in result.json")
+    return lines or [" no finding"]
+
+
+def _evidence(finding: Finding) -> list[str]:
+    if not finding.evidence:
+        return []
+    first = finding.evidence[0]
+    return [f"                 see {first.point} frame {first.frame:,}   {first.filter}"]
+
+
+def _wrapped(text: str, lead: str, indent: str) -> list[str]:
+    """Break *text* at spaces; the first line begins with *lead*, others with *indent*."""
+    lines, line = [], lead
+    empty = True
+    for word in text.split(" "):
+        if not empty and len(line) + 1 + len(word) > WIDTH:
+            lines.append(line)
+            line, empty = indent, True
+        line += word if empty else " " + word
+        empty = False
+    return [*lines, line]
+
+
+def _segments(result: Result) -> list[str]:
+    """Draw the segment table, both directions of a segment on one line."""
+    pairs: dict[tuple[str | None, str | None], dict[str, SegmentRow]] = {}
+    for row in result.segments:
+        ends = (row.near, row.far) if row.direction == "forward" else (row.far, row.near)
+        pairs.setdefault(ends, {})[row.direction] = row
+    if not pairs:
+        return []
+    most = max((_lost(r) for p in pairs.values() for r in p.values()), default=0)
+    table = [("segment", "→  sent", "vanished", "←  sent", "vanished", "delay p95 → / ←", "resets born")]
+    table += [_line(ends, rows, most) for ends, rows in _in_order(result, pairs)]
+    widths = [max(len(r[k]) for r in table) for k in range(len(table[0]))]
+    lines = []
+    for cells in table:
+        lines.append(
+            " " + cells[0].ljust(widths[0]) + "  "
+            + "  ".join(c.rjust(w) for c, w in zip(cells[1:], widths[1:], strict=True))
+        )  # fmt: skip
+    return lines
+
+
+def _in_order(
+    result: Result, pairs: dict[tuple[str | None, str | None], dict[str, SegmentRow]]
+) -> list[tuple[tuple[str | None, str | None], dict[str, SegmentRow]]]:
+    """Return the segments nearest to the clients first; outer segments where they lie."""
+    order = {p.name: p.order for p in result.points}
+    count = len(order)
+
+    def place(ends: tuple[str | None, str | None]) -> tuple[float, float]:
+        near, far = ends
+        first = order.get(near, 0) if near is not None else order.get(far or "", 0) - 0.5
+        last = order.get(far, count) if far is not None else count
+        return first, last
+
+    return sorted(pairs.items(), key=lambda item: place(item[0]))
+
+
+def _lost(row: SegmentRow) -> int:
+    return row.vanished + row.vanished_probable
+
+
+def _line(ends: tuple[str | None, str | None], rows: dict[str, SegmentRow], most: int) -> tuple[str, ...]:
+    """Return the cells of one segment."""
+    near, far = ends
+    forward, reverse = rows.get("forward"), rows.get("reverse")
+    one = forward or reverse
+    assert one is not None
+    if one.inferred:
+        name = f"{near or 'clients'} ┄ {far or 'servers'}  (not measured)"
+        return (name, *_outer_cells(forward), *_outer_cells(reverse), "–", str(_resets(rows)))
+    name = f"{near} {'┄' if one.span else '─'} {far}"
+    if one.name:
+        name += f"  {one.name} {one.circuit or ''}".rstrip()
+    if one.span:
+        name += "  (wider claim)"
+    delay = f"{_delay(forward)} / {_delay(reverse)}"
+    worst = [r.delay.uncertainty for r in rows.values() if r.delay is not None and r.delay.uncertainty is not None]
+    if worst:
+        delay += f" ±{duration(max(worst))}"
+    return (name, *_cells(forward, most), *_cells(reverse, most), delay, str(_resets(rows)))
+
+
+def _resets(rows: dict[str, SegmentRow]) -> int:
+    return sum(r.resets for r in rows.values())
+
+
+def _cells(row: SegmentRow | None, most: int) -> tuple[str, str]:
+    if row is None or not row.sent:
+        return ("–", "–")
+    lost = _lost(row)
+    bar = " " + "█" * max(1, round(BAR * lost / most)) if lost else ""
+    return (f"{row.sent:,}", f"{lost:,}{bar}")
+
+
+def _outer_cells(row: SegmentRow | None) -> tuple[str, str]:
+    if row is None or not (row.holes or row.resent):
+        return ("–", "?")
+    return ("–", f"{row.holes:,} holes" if row.holes else f"{row.resent:,} resent")
+
+
+def _delay(row: SegmentRow | None) -> str:
+    delay: Delay | None = row.delay if row is not None else None
+    if delay is None:
+        return "–"
+    if delay.uncertainty is not None and abs(delay.p95) < delay.uncertainty:
+        return "below resolution"
+    return duration(delay.p95)
+
+
+def _not_shown(result: Result) -> list[str]:
+    """Say what the counts leave open."""
+    lines = []
+    unseen: dict[str, int] = {}
+    for row in result.segments:
+        if row.unseen and row.far:
+            unseen[row.far] = unseen.get(row.far, 0) + row.unseen
+    if unseen:
+        lines.append(" Missed by capture (arrived): " + ", ".join(f"{n:,} at {p}" for p, n in unseen.items()) + ".")
+    reasons: dict[str, int] = {}
+    for entry in result.undecided:
+        reasons[entry.reason] = reasons.get(entry.reason, 0) + entry.count
+    if reasons:
+        lines.append(" Undecided: " + ", ".join(f"{n:,} {r}" for r, n in sorted(reasons.items())) + ".")
+    outer = [r for r in result.segments if r.inferred]
+    if outer:
+        lines += _wrapped("what lies before the first and behind the last point is only inferred from TCP", " NOT SHOWN   ", " " * 13)
+    for name, reason in result.absent:
+        lines += _wrapped(f"no capture from {name}: {reason}", " MISSING     ", " " * 13)
+    for point in result.points:
+        if point.quality != "good":
+            lines += _wrapped(f"{point.name} is {point.quality}: {'; '.join(point.reasons)}", " QUALITY     ", " " * 13)
+    for warning in result.warnings:
+        lines += _wrapped(warning, " NOTE        ", " " * 13)
+    return lines
+
+
+def _next(result: Result, directory: str) -> list[str]:
+    """Name what would decide more, and the commands."""
+    lines: list[str] = []
+    others = list(dict.fromkeys(a for f in result.findings[:MOST_FINDINGS] for a in f.alternatives))
+    if others:
+        lines += _wrapped("; ".join(others[:4]), " ELSE        ", " " * 13)
+    for text in result.headline.would_decide_it:
+        lines += _wrapped(text, " DECIDES IT  ", " " * 13)
+    if directory:
+        lines += ["", f" {directory.rstrip('/')}/  result.json  report.txt", f" vanishpoint merge {directory.rstrip('/')}"]
+    return lines
