@@ -42,9 +42,7 @@ class PlaybookChecks:
         if self._inventory.topology is not None or self._inventory.points:
             self._check_points()
         if self._content.capture.window.post_roll < _SHORTEST_POST_ROLL_NS:
-            self._add(
-                ("capture", "window", "post_roll"), "at least 2s are needed, or what is still buffered is lost"
-            )
+            self._add(("capture", "window", "post_roll"), "at least 2s are needed, or what is still buffered is lost")
         if self._content.capture.window.duration <= 0:
             self._add(("capture", "window", "duration"), "the window must last longer than nothing")
         for number, trigger in enumerate(self._content.triggers):

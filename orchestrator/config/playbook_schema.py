@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from orchestrator.config import sizes
 from orchestrator.config.fields import (
@@ -71,6 +71,14 @@ def _as_written(check: object) -> AfterValidator:
 Filter = Annotated[str, AfterValidator(_filter)]
 ShareText = Annotated[str, _as_written(sizes.parse_share)]
 DurationText = Annotated[str, _as_written(sizes.parse_duration_ns)]
+Chosen = Annotated[
+    tuple[Name, ...],
+    BeforeValidator(_all_or_some),
+    WithJsonSchema({"anyOf": [{"const": "all"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+]
+AtLeast = Annotated[
+    str, BeforeValidator(_at_least), WithJsonSchema({"type": ["integer", "string"], "examples": ["3 in 1s"]})
+]
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
@@ -124,7 +132,7 @@ class AtSection(Section):
 class CaptureSection(Section):
     """Where and how packets are captured."""
 
-    points: Annotated[tuple[Name, ...], BeforeValidator(_all_or_some)] | None = None
+    points: Chosen | None = Field(default=None, description="`all`, or names; the keys of `at` if absent.")
     at: dict[Name, AtSection] = Field(default={})
     required: tuple[Name, ...] = ()
     min_points: Annotated[int, Field(ge=1, le=1000)] | None = None
@@ -142,7 +150,7 @@ class TriggerSection(Section):
     when: Literal["mark", "reset", "log"]
     flow: Name | None = None
     ignore: Literal["after-fin"] | None = None
-    at_least: Annotated[str, BeforeValidator(_at_least)] | None = None
+    at_least: AtLeast | None = None
     cool_down: DurationText | None = None
     max_events: Count | None = None
     keep_after: DurationText | None = None

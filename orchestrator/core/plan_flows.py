@@ -133,7 +133,8 @@ class FlowPlanner:
         """Return the nodes of the far end, each with the node that must be passed to get there by that address."""
         topology, to = self._topology, flow.to or ""
         if to in topology.nodes:
-            return [(member, to) for member in topology.nodes[to].pool] or [(to, None)]
+            balanced: list[tuple[str, str | None]] = [(member, to) for member in topology.nodes[to].pool]
+            return balanced if balanced else [(to, None)]
         direct: list[tuple[str, str | None]] = [
             end
             for name in owners(topology, to)
