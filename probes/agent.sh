@@ -94,9 +94,12 @@ candidates() { # copies of tcpdump, the ones an administrator made for us first
 
 choose() { # PRIVILEGE INTERFACE: sets MODE (root, capabilities, wrapper, none), TCPDUMP, REFUSAL
     MODE=none TCPDUMP= REFUSAL=
+    if [ "$(id -u)" = 0 ]; then
+        TCPDUMP=$(command -v tcpdump) && [ -x "$TCPDUMP" ] && MODE=root
+        return
+    fi
     for t in $(candidates); do
         TCPDUMP=${TCPDUMP:-$t}
-        [ "$(id -u)" = 0 ] && MODE=root && return
         [ "$1" = auto ] || [ "$1" = capabilities ] || continue
         # -d opens the interface and ends: only a missing right may send us on to the next copy.
         said=$("$t" -i "$2" -d 2>&1 >/dev/null)
@@ -105,16 +108,17 @@ choose() { # PRIVILEGE INTERFACE: sets MODE (root, capabilities, wrapper, none),
         *) MODE=capabilities TCPDUMP=$t && return ;;
         esac
     done
-    [ "$(id -u)" != 0 ] || return
-    if [ "$1" = auto ] || [ "$1" = wrapper ]; then
-        if ! command -v sudo >/dev/null || [ ! -x "$WRAPPER" ]; then
-            [ -n "$REFUSAL" ] || REFUSAL="sudo: $WRAPPER is not installed: operation not permitted"
-        elif said=$(sudo -n -l "$WRAPPER" 2>&1 >/dev/null); then
-            MODE=wrapper
-        else
-            REFUSAL=${said:-"sudo: not allowed to execute $WRAPPER"}
-        fi
+    [ "$1" = auto ] || [ "$1" = wrapper ] || return
+    if ! command -v sudo >/dev/null || [ ! -x "$WRAPPER" ]; then
+        said="sudo: $WRAPPER is not installed"
+    elif said=$(sudo -n -l "$WRAPPER" 2>&1 >/dev/null); then
+        MODE=wrapper
+        return
+    else
+        said=${said:-"sudo: not allowed to execute $WRAPPER"}
     fi
+    REFUSAL="${REFUSAL:+$REFUSAL
+}$said"
 }
 
 version_of() { "$1" --version 2>&1 | head -n 1; }
@@ -147,6 +151,7 @@ sample() { # sets FREE and BYTES, and appends: sample REALTIME_NS UPTIME_NS FREE
     case $real in *[!0-9]*) real=$(date +%s)000000000 ;; esac # busybox knows no %N
     case $up in *.??) up=${up%.*}${up#*.}0000000 ;; *) up=- ;; esac
     FREE=$(free_kib "$D")
+    [ "${FREE:-1024}" -ge 64 ] || : >"$D/full" # tcpdump itself says nothing when its writes fail
     BYTES=$(file_bytes)
     printf 'sample %s %s %s %s %s\n' "$real" "$up" "${FREE:--}" "$BYTES" "$(tail -n 1 "$D/err" 2>/dev/null)" >>"$D/log"
 }
@@ -219,6 +224,7 @@ cmd_supervise() { # BASE NAME MODE TCPDUMP MAX LEASE MIN_FREE MAX_FILE TCPDUMP-O
     trap '' HUP PIPE
     trap : TERM
     echo $$ >"$D/super"
+    sample # the log has its first block while there is room
     launch "$@"
     watch
     conclude
@@ -237,6 +243,7 @@ cmd_start() { # BASE NAME PRIVILEGE MAX LEASE MIN_FREE MAX_FILE TCPDUMP-OPTIONS.
             discard
             [ -n "$TCPDUMP" ] || fail tool-missing tcpdump
             printf '%s\n' "$REFUSAL" | prefixed err
+            echo "user $(id -un)"
             fail rights "$TCPDUMP"
         fi
         free=$(free_kib "$D")
@@ -330,6 +337,7 @@ cmd_stop() { # BASE NAME
     echo "end $(ending)"
     echo "free $(free_kib "$D")"
     echo "size $(file_bytes)"
+    [ ! -e "$D/full" ] || echo "full yes"
     prefixed err <"$D/err"
 }
 

@@ -181,7 +181,7 @@ def sweep(transport: Transport, *, run_id: str | None = None, base_dir: str = DE
 def _arm_error(transport: Transport, spec: CaptureSpec, answer: Answer) -> ProbeError:
     """Return why the capture did not start: tcpdump's own words where there are some."""
     code, text = answer.failure or ("unknown", "")
-    place, user = transport.place, "USER"
+    place, user = transport.place, answer.first("user", "USER")
     said = "\n".join(answer.all("err"))
     if code in {"start", "rights"}:
         program = answer.first("program", text) if code == "start" else text
@@ -198,13 +198,12 @@ def _arm_error(transport: Transport, spec: CaptureSpec, answer: Answer) -> Probe
 
 def _disk_remarks(answer: Answer, reason: str, captured: int | None, size_bytes: int) -> tuple[str, ...]:
     """Return what the disk did to the file. tcpdump itself ends with 0 and says nothing when a disk is full."""
-    free_kib = _number(answer.first("free"))
     lacking = captured is not None and captured * _RECORD_HEADER_BYTES > size_bytes
-    if reason != "disk-full" and free_kib != 0 and not lacking:
+    if reason != "disk-full" and not answer.all("full") and not lacking:
         return ()
     remark = (
-        f"the disk ran full ({free_kib} KiB free): tcpdump counted {captured} packets and the file has {size_bytes} "
-        "bytes; compare with the records in it, the last may be cut"
+        f"the disk ran full ({answer.first('free')} KiB are free): tcpdump counted {captured} packets and the file has "
+        f"{size_bytes} bytes; compare with the records in it, the last may be cut"
     )
     return (remark,)
 

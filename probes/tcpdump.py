@@ -144,16 +144,16 @@ def _rule(pattern: str, kind: type[ProbeError], code: str, cure: str) -> _Diagno
 # First match wins: a missing permission hides whatever else is wrong.
 _DIAGNOSES: Sequence[_Diagnosis] = (
     _rule(
-        r"a password is required|not allowed to execute|is not in the sudoers|may not run sudo",
-        RightsError,
-        "wrapper-refused",
-        WRAPPER_CURE,
-    ),
-    _rule(
         r"permission to (perform this )?capture|operation not permitted",
         RightsError,
         "rights",
         RIGHTS_CURE,
+    ),
+    _rule(
+        r"a password is required|not allowed to execute|is not in the sudoers|may not run sudo|is not installed",
+        RightsError,
+        "wrapper-refused",
+        WRAPPER_CURE,
     ),
     _rule(
         r"no such device|no such network interface",
