@@ -73,13 +73,24 @@ def validate(document: Document, model: type[ModelT], stand_ins: Mapping[str, ob
             return Checked(model.model_validate(value), frozenset(pruned), kept)
         except ValidationError as failure:
             checked = Checked(value, frozenset(pruned), kept)
-            errors = failure.errors(include_url=False)
+            errors = _telling(failure.errors(include_url=False))
         paths = [checked.in_file(_place(error)) for error in errors]
         if attempt == 0:
             for error, path in zip(errors, paths, strict=True):
                 _note(document, model, error, path)
         pruned |= {_blamed(document.value, error, path) for error, path in zip(errors, paths, strict=True)} - {()}
     return None
+
+
+def _telling(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Return *errors* without lists that are too short only because their items are wrong."""
+    places = [error["loc"] for error in errors]
+    return [
+        error
+        for error in errors
+        if error["type"] != "too_short"
+        or not any(len(place) > len(error["loc"]) and place[: len(error["loc"])] == error["loc"] for place in places)
+    ]
 
 
 def _place(error: ErrorDetails) -> Path:
@@ -97,6 +108,8 @@ def _blamed(value: object, error: ErrorDetails, path: Path) -> Path:
 
 def _at(value: Any, path: Path) -> object:  # noqa: ANN401  # whatever stands in the file
     for step in path:
+        if not isinstance(value, dict | tuple):
+            return None  # one value where the model takes one or several
         value = value[step]
     return value
 

@@ -57,9 +57,13 @@ class Document:
         first, second = (self.keys_at, self.values_at) if of_key else (self.values_at, self.keys_at)
         if found := first.get(path) or second.get(path):
             return found
-        # What is missing is blamed on the key of the nearest mapping that is there.
+        # What is missing is blamed on the key of the nearest mapping that is there; an item of what should be a list,
+        # on the value that stands in its place.
         for length in range(len(path) - 1, -1, -1):
-            if found := self.keys_at.get(path[:length]) or self.values_at.get(path[:length]):
+            nearer, farther = self.keys_at, self.values_at
+            if isinstance(path[length], int):
+                nearer, farther = farther, nearer
+            if found := nearer.get(path[:length]) or farther.get(path[:length]):
                 return found
         return Position(1, 1)
 

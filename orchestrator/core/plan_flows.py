@@ -133,15 +133,15 @@ class FlowPlanner:
         """Return the nodes of the far end, each with the node that must be passed to get there by that address."""
         topology, to = self._topology, flow.to or ""
         if to in topology.nodes:
-            balanced: list[tuple[str, str | None]] = [(member, to) for member in topology.nodes[to].pool]
-            return balanced if balanced else [(to, None)]
-        direct: list[tuple[str, str | None]] = [
-            end
-            for name in owners(topology, to)
-            for end in ([(member, name) for member in topology.nodes[name].pool] or [(name, None)])
-        ]
+            return self._behind(to)
+        direct = [end for name in owners(topology, to) for end in self._behind(name)]
         through = [(end, name) for name, inside in translators(topology, to) for end in owners(topology, inside)]
         return list(dict.fromkeys([*direct, *through]))
+
+    def _behind(self, node: str) -> list[tuple[str, str | None]]:
+        """Return the nodes that serve what is sent to *node*: itself, or the pool of a balancer."""
+        pool = self._topology.nodes[node].pool
+        return [(member, node) for member in pool] if pool else [(node, None)]
 
     def _of_pair(
         self, flow: Flow, client: tuple[str | None, tuple[str, ...]], end: tuple[str, str | None]
