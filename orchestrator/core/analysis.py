@@ -120,7 +120,7 @@ def analyse(
     segments, undecided = count_segments(
         packets, tokens, routes, verdicts, kind, corrected, facts, names, neighbours, labels or {}
     )
-    segments += infer_outer(packets, tokens, routes, verdicts, corrected, names)
+    segments += infer_outer(packets, tokens, routes, verdicts, corrected, names, _ends(paths, numbers, len(observed)))
     frames = _frames(point, len(observed))
     resets = locate_resets(packets, tokens, routes, verdicts, kind, facts, names, frames)
     _count_births(segments, resets)
@@ -218,6 +218,12 @@ def _neighbours(paths: Sequence[PlannedPath], numbers: Mapping[str, int], count:
         present = [numbers[name] for name in path.points if name in numbers]
         found.update(dict.fromkeys(pairwise(present)))
     return sorted(found)
+
+
+def _ends(paths: Sequence[PlannedPath], numbers: Mapping[str, int], count: int) -> list[tuple[int, int]]:
+    """Return the first and last point of every path."""
+    present = [[numbers[name] for name in path.points if name in numbers] for path in paths] or [list(range(count))]
+    return sorted({(line[0], line[-1]) for line in present if line})
 
 
 def _frames(point: NDArray[np.uint8], count: int) -> NDArray[np.int64]:

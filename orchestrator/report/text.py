@@ -184,7 +184,8 @@ def _line(ends: tuple[str | None, str | None], rows: dict[str, SegmentRow], most
     delay = f"{_delay(forward)} / {_delay(reverse)}"
     worst = [r.delay.uncertainty for r in rows.values() if r.delay is not None and r.delay.uncertainty is not None]
     if worst:
-        delay += f" ±{duration(max(worst))}"
+        bound = duration(max(worst))
+        delay = f"below resolution ±{bound}" if set(delay.split(" / ")) == {"below resolution"} else f"{delay} ±{bound}"
     return (name, *_cells(forward, most), *_cells(reverse, most), delay, str(_resets(rows)))
 
 

@@ -29,11 +29,12 @@ COUNTS_UP = 0.8
 
 
 def infer_outer(
-    packets: Packets, tokens: Tokens, routes: Routes, verdicts: Verdicts, corrected_ns: NDArray[np.int64], names: Sequence[str]
-) -> list[SegmentRow]:
-    """Return the outer rows of every outermost point, both directions."""
+    packets: Packets, tokens: Tokens, routes: Routes, verdicts: Verdicts, corrected_ns: NDArray[np.int64],
+    names: Sequence[str], paths: Sequence[tuple[int, int]],
+) -> list[SegmentRow]:  # fmt: skip
+    """Return the outer rows of every end of *paths* (first point, last point), both directions."""
     rows: list[SegmentRow] = []
-    ends = _outermost(routes)
+    ends = _outermost(paths)
     for point in sorted({p for p, _, _ in ends}):
         lost, again = _scan(packets, tokens, verdicts, corrected_ns, point)
         for direction in (FORWARD, REVERSE):
@@ -53,13 +54,11 @@ def infer_outer(
     return rows
 
 
-def _outermost(routes: Routes) -> set[tuple[int, int, bool]]:
-    """Return (point, direction, travel enters there) for the ends of all routes in use."""
+def _outermost(paths: Sequence[tuple[int, int]]) -> set[tuple[int, int, bool]]:
+    """Return (point, direction, travel enters there) for the ends of all paths."""
     found = set()
-    for points in routes.points:
-        if points:
-            found |= {(points[0], FORWARD, True), (points[-1], REVERSE, True)}
-            found |= {(points[-1], FORWARD, False), (points[0], REVERSE, False)}
+    for first, last in paths:
+        found |= {(first, FORWARD, True), (last, REVERSE, True), (last, FORWARD, False), (first, REVERSE, False)}
     return found
 
 

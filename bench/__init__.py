@@ -1,0 +1,1 @@
+"""Benchmarks: every figure that is claimed comes from one interleaved run here."""

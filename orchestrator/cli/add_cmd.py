@@ -1,0 +1,37 @@
+"""`vanishpoint add`: a third party's capture joins a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from orchestrator.cli.captures import read_points
+from orchestrator.cli.output import escape
+
+
+@click.command("add")
+@click.argument("run")
+@click.option("--point", "points", multiple=True, required=True, callback=read_points, metavar="NAME=FILE[,FILE…]",
+              help="The capture point and its files.")
+@click.option("--from", "supplied_by", required=True, help="Who handed it over; goes into the journal.")
+@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where runs are.")  # fmt: skip
+def command(run: str, points: dict[str, list[Path]], supplied_by: str, runs: Path) -> None:
+    """Take a capture that somebody hands over into RUN: copied, hashed, its clock unknown.
+
+    Example: vanishpoint add 20260314-102107-7f3a --point carrier=pop.pcap --from "Carrier NOC"
+    """
+    from orchestrator.archive.journal import Journal  # noqa: PLC0415
+    from orchestrator.archive.layout import find_run  # noqa: PLC0415
+    from orchestrator.pipeline import add_capture  # noqa: PLC0415
+
+    directory = find_run(runs, run)
+    journal = Journal(directory.journal)
+    for name, files in points.items():
+        record = add_capture(directory, name, files, supplied_by)
+        kept = next(p for p in record.points if p.name == name)
+        hashes = {f.path: f.sha256 for f in kept.files}
+        journal.append("point.supplied", point=name, supplied_by=supplied_by, files=hashes)
+        for path, digest in hashes.items():
+            click.echo(escape(f"{name}  {path}  sha256 {digest}"))
+    click.echo(escape(f"next: vanishpoint analyse {run}"), err=True)

@@ -1,0 +1,44 @@
+"""`vanishpoint merge`: all points in one file, on one clock."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from orchestrator.cli.captures import read_points
+from orchestrator.cli.output import escape
+
+
+@click.command("merge")
+@click.argument("run", required=False)
+@click.option("--point", "points", multiple=True, callback=read_points, metavar="NAME=FILE[,FILE…]",
+              help="A capture point and its files, in path order.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write.  [default: merged.pcapng of RUN]")
+@click.option("--reference", help="Point whose clock all times are stated in.  [default: the first]")
+@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where runs are.")  # fmt: skip
+def command(
+    run: str | None, points: dict[str, list[Path]], output: Path | None, reference: str | None, runs: Path
+) -> None:
+    """Merge the captures of RUN, or --point files, into one pcapng with corrected times.
+
+    Example: vanishpoint merge --point client=a.pcap --point server=b.pcap -o merged.pcapng
+    """
+    from orchestrator.archive.layout import RunDirectory, find_run, new_run_id  # noqa: PLC0415
+    from orchestrator.pipeline import merge, open_offline  # noqa: PLC0415  # numba takes its time
+
+    if (run is None) == (not points):
+        raise click.UsageError("give either a RUN or --point NAME=FILE")  # noqa: EM101
+    if run is not None:
+        click.echo(escape(str(merge(find_run(runs, run), output))))
+        return
+    if output is None:
+        raise click.UsageError("--point needs -o FILE")  # noqa: EM101
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = RunDirectory(Path(scratch) / "merge")
+        run_id = new_run_id(time.time_ns(), secrets.token_hex(2))
+        open_offline(directory, points, run_id=run_id, reference=reference)
+        click.echo(escape(str(merge(directory, output))))
