@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 NEEDED = ("sshd", "ssh-keygen", "tcpdump", "unshare", "setcap", "useradd")
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _SETUP = r"""
 set -eu
@@ -53,10 +54,11 @@ if [ -d /etc/sudoers.d ]; then
     echo 'wrap ALL=(root) NOPASSWD: /usr/local/sbin/vanishpoint-capture' >/etc/sudoers.d/vanishpoint
     chmod 0440 /etc/sudoers.d/vanishpoint
 fi
+usermod -s /bin/sh root
+: >"$dir/hidden" && chmod 644 "$dir/hidden"
 for program in ${HIDE:-}; do
-    path=$(command -v "$program") || continue
     rm -f "/usr/local/lib/vanishpoint/$program"
-    : >"$dir/hidden" && chmod 644 "$dir/hidden" && mount --bind "$dir/hidden" "$path"
+    while path=$(command -v "$program"); do mount --bind "$dir/hidden" "$path"; done
 done
 exec "$(command -v sshd)" -D -e -f "$dir/sshd_config"
 """
@@ -120,7 +122,7 @@ def running_host(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env={"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "HIDE": " ".join(hide)},
+            env={"PATH": _PATH, "HIDE": " ".join(hide)},
         )
     try:
         wait_until(lambda: process.poll() is not None or _answers(port), timeout_s=20)
@@ -138,7 +140,7 @@ def make_key(path: Path) -> None:
 
 def missing() -> list[str]:
     """Return what this machine lacks to run a capture host."""
-    lacking = [program for program in NEEDED if not shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin:/sbin")]
+    lacking = [program for program in NEEDED if not shutil.which(program, path=_PATH)]
     return lacking if os.geteuid() == 0 else [*lacking, "root"]
 
 
