@@ -27,11 +27,11 @@ from orchestrator.model.topology import (
 
 if TYPE_CHECKING:
     from orchestrator.config.inventory_schema import LinkSection, NodeSection, PathSection, PointSection
-    from orchestrator.config.problems import Problem
+    from orchestrator.config.problems import Path as Steps, Problem
 
 HINT = "`vanishpoint schema inventory` prints the format; inventory/lab.yaml is a whole example."
 _SSH_PORT = 22
-_STAND_INS: dict[str, object] = {"schema": 1, "name": "unnamed", "nodes": {}}
+_STAND_INS: dict[Steps, object] = {("schema",): 1, ("name",): "unnamed", ("nodes",): {}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,18 +28,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.config.playbook_schema import CaptureSection, FlowSection
+    from orchestrator.config.problems import Path as Steps
     from orchestrator.config.yamlfile import Document
     from orchestrator.model.topology import Topology
 
 HINT = "`vanishpoint schema playbook` prints the format; playbooks/call-centre-rst.yaml is a whole example."
 _DEFAULT_MIN_POINTS = 2
 _CAPTURE_KEYS = ("points", "at", "required", "min_points", "snaplen", "buffer", "filter", "window", "ring", "limits")
-_STAND_INS: dict[str, object] = {
-    "schema": 1,
-    "name": "unnamed",
-    "inventory": "unknown",
-    "flows": {"unknown": {"from": ("0.0.0.0/0",)}},
-    "capture": {"window": {"duration": "1s"}},
+_STAND_INS: dict[Steps, object] = {
+    ("schema",): 1,
+    ("name",): "unnamed",
+    ("inventory",): "unknown",
+    ("flows",): {"unknown": {"from": ("0.0.0.0/0",)}},
+    ("capture",): {},
+    ("capture", "window"): {},
+    ("capture", "window", "duration"): "1s",
 }
 
 
@@ -113,7 +116,7 @@ def _override(document: Document, key: str, text: str) -> None:
     target = document.value
     for depth, step in enumerate(steps[:-1]):
         if not isinstance(target, dict) or (step in target and not isinstance(target[step], dict)):
-            message = f"{'.'.join(steps[:depth]) or 'the playbook'} holds no keys"
+            message = f"{'.'.join(steps[: depth + 1])} holds no keys"
             document.problems.append(Problem(document.file, ON_COMMAND_LINE, shown, message))
             return
         if step not in target and depth == 0 and step not in PlaybookFile.model_fields:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
@@ -20,6 +20,9 @@ from orchestrator.config.fields import (
     Words,
 )
 from orchestrator.model.playbook import Keep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,4000}")
 _RATE_OF_EVENTS = re.compile(r"[1-9][0-9]{0,5} in [0-9]+(?:\.[0-9]+)? ?(?:ms|s|m|h)")
@@ -60,17 +63,22 @@ def _all_or_some(value: object) -> object:
     return value
 
 
-def _as_written(check: object) -> AfterValidator:
-    def keep_text(text: str) -> str:
-        check(text)  # type: ignore[operator]
+def _as_written(check: Callable[[object], object]) -> BeforeValidator:
+    """Check a quantity, but keep the text: reports quote an expectation as it was written."""
+
+    def keep_text(text: object) -> object:
+        check(text)
         return text
 
-    return AfterValidator(keep_text)
+    return BeforeValidator(keep_text)
 
 
 Filter = Annotated[str, AfterValidator(_filter)]
-ShareText = Annotated[str, _as_written(sizes.parse_share)]
-DurationText = Annotated[str, _as_written(sizes.parse_duration_ns)]
+_TEXT: dict[str, Any] = {"type": "string"}
+ShareText = Annotated[str, _as_written(sizes.parse_share), WithJsonSchema({**_TEXT, "examples": ["0.1 %"]})]
+DurationText = Annotated[
+    str, _as_written(sizes.parse_duration_ns), WithJsonSchema({"type": "string", "examples": ["40 ms"]})
+]
 Chosen = Annotated[
     tuple[Name, ...],
     BeforeValidator(_all_or_some),

@@ -54,10 +54,10 @@ class Checked(Generic[ContentT]):
         return steps
 
 
-def validate(document: Document, model: type[ModelT], stand_ins: Mapping[str, object]) -> Checked[ModelT] | None:
+def validate(document: Document, model: type[ModelT], stand_ins: Mapping[Path, object]) -> Checked[ModelT] | None:
     """Return the value of *document* as a *model*, leaving out what is wrong; the problems go to *document*.
 
-    *stand_ins* replace top-level keys that are missing or wrong, so that the rest can still be checked.
+    *stand_ins* take the place of required keys that are missing or wrong, so that the rest can still be checked.
     """
     if not isinstance(document.value, dict):
         if not document.problems:
@@ -68,7 +68,7 @@ def validate(document: Document, model: type[ModelT], stand_ins: Mapping[str, ob
         kept: dict[Path, tuple[int, ...]] = {}
         value = cast("dict[str, object]", _without(document.value, (), pruned, kept))
         if attempt:
-            value = {**{key: stand_ins[key] for key in stand_ins if key not in value}, **value}
+            _stand_in(value, stand_ins)
         try:
             return Checked(model.model_validate(value), frozenset(pruned), kept)
         except ValidationError as failure:
@@ -80,6 +80,13 @@ def validate(document: Document, model: type[ModelT], stand_ins: Mapping[str, ob
                 _note(document, model, error, path)
         pruned |= {_blamed(document.value, error, path) for error, path in zip(errors, paths, strict=True)} - {()}
     return None
+
+
+def _stand_in(value: dict[str, object], stand_ins: Mapping[Path, object]) -> None:
+    for path, stand_in in stand_ins.items():
+        parent = _at(value, path[:-1])
+        if isinstance(parent, dict):
+            parent.setdefault(path[-1], stand_in)
 
 
 def _telling(errors: list[ErrorDetails]) -> list[ErrorDetails]:
@@ -108,9 +115,12 @@ def _blamed(value: object, error: ErrorDetails, path: Path) -> Path:
 
 def _at(value: Any, path: Path) -> object:  # noqa: ANN401  # whatever stands in the file
     for step in path:
-        if not isinstance(value, dict | tuple):
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, tuple) and isinstance(step, int):
+            value = value[step]
+        else:
             return None  # one value where the model takes one or several
-        value = value[step]
     return value
 
 

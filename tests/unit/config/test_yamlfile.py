@@ -22,8 +22,10 @@ def problems_of(text: str) -> list[str]:
         (
             "a: 017\n",
             [
-                "f:1:4: a: 017 is read as an octal number by some YAML readers:"
-                " drop the leading zero, or quote it as '017'"
+                (
+                    "f:1:4: a: 017 is read as an octal number by some YAML readers:"
+                    " drop the leading zero, or quote it as '017'"
+                )
             ],
         ),
         ("a: 0x1f\n", ["f:1:4: a: 0x1f is not a plain decimal number: write it as one, or quote it as '0x1f'"]),
@@ -37,8 +39,10 @@ def problems_of(text: str) -> list[str]:
         (
             "a: !!python/object:os.system x\n",
             [
-                "f:1:4: tags such as 'tag:yaml.org,2002:python/object:os.system' are not allowed:"
-                " values are plain text, numbers, lists and mappings"
+                (
+                    "f:1:4: tags such as 'tag:yaml.org,2002:python/object:os.system' are not allowed:"
+                    " values are plain text, numbers, lists and mappings"
+                )
             ],
         ),
     ],
