@@ -114,6 +114,7 @@ def connect(login: Login) -> SshTransport:
         TimeLimitError: The host did not answer in time.
     """
     jump = connect(login.jump) if login.jump else None
+    client: paramiko.SSHClient | None = None
     try:
         client = _client(login)
         with mapped(login):
@@ -132,6 +133,8 @@ def connect(login: Login) -> SshTransport:
                 sock=jump.open_tunnel(login.host, login.port) if jump else _open_socket(login),
             )
     except BaseException:
+        if client:
+            client.close()  # a refused host key or log-in leaves a connection behind
         if jump:
             jump.close()
         raise
@@ -166,7 +169,11 @@ def _check_key_file(login: Login, path: Path) -> None:
 
 
 def _open_socket(login: Login) -> socket.socket:
-    sock = socket.create_connection((login.host, login.port), timeout=login.connect_timeout_s)
+    try:
+        sock = socket.create_connection((login.host, login.port), timeout=login.connect_timeout_s)
+    except TimeoutError as error:  # a host that is not there is unreachable, not slow
+        msg = f"no answer within {login.connect_timeout_s:g} s"
+        raise ConnectionError(msg) from error
     # Clock exchanges are single small packets each way: none may wait for another's acknowledgement.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock

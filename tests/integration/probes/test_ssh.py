@@ -6,7 +6,10 @@ import importlib
 import inspect
 import os
 import pkgutil
+import socket
 import subprocess
+import threading
+import time
 
 import paramiko
 import pytest
@@ -14,7 +17,7 @@ import pytest
 from probes import ssh
 from probes.errors import HostKeyError, LoginError, ProbeError, TimeLimitError, TransferError, UnreachableError
 from probes.ssh import connect
-from tests.sshd_fixture import make_key, running_host
+from tests.sshd_fixture import make_key, running_host, wait_until
 
 
 def test_an_unknown_host_key_is_refused(host, tmp_path):
@@ -114,6 +117,29 @@ def test_a_port_that_nobody_serves_is_unreachable(host):
 
     with pytest.raises(UnreachableError):
         connect(free)
+
+
+def test_a_port_that_accepts_and_says_nothing_is_given_up(host):
+    """Our own limit, not the kernel's of two minutes."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        login = host.login(port=silent.getsockname()[1], connect_timeout_s=0.5)
+        begun = time.monotonic()
+
+        with pytest.raises(UnreachableError):
+            connect(login)
+
+    assert time.monotonic() - begun < 5
+
+
+def test_a_refused_log_in_leaves_no_connection(host, tmp_path):
+    """Nor a thread that serves one."""
+    before = threading.active_count()
+    make_key(tmp_path / "other")
+
+    with pytest.raises(LoginError):
+        connect(host.login(key_file=str(tmp_path / "other")))
+
+    wait_until(lambda: threading.active_count() <= before, timeout_s=5)
 
 
 def test_a_host_behind_a_jump_host_is_reached(host, tmp_path):
