@@ -70,10 +70,10 @@ def build_filter(
         management: Addresses under which hosts are managed; SSH to them is our own traffic.
         tunnels: Expressions for outer packets in which flows may travel.
     """
-    body = _either(dict.fromkeys([*_expressions(tuple(clauses)), *tunnels, "arp"]))
+    found = [*_expressions(tuple(clauses)), *tunnels]
     own = _either(f"host {address}" for address in management)
-    if own:
-        body = f"not (tcp port 22 and {_group(own)}) and ({body})"
+    body = _without_own(_either(dict.fromkeys([*found, "arp"])), own)
+    inner = _without_own(_either(dict.fromkeys(found)), own)  # MPLS and PPPoE carry no ARP, and libpcap refuses it
     if only_vlan is not None:
         return f"vlan {only_vlan} and ({body})"
     match form:
@@ -82,9 +82,13 @@ def build_filter(
         case "qinq":
             return f"({body}) or (vlan and (({body}) or (vlan and ({body}))))"
         case "mpls":
-            return f"({body}) or (mpls and ({body}))"
+            return f"({body}) or (mpls and ({inner}))"
         case "pppoe":
-            return f"({body}) or (pppoes and ({body}))"
+            return f"({body}) or (pppoes and ({inner}))"
+
+
+def _without_own(body: str, own: str) -> str:
+    return f"not (tcp port 22 and {_group(own)}) and ({body})" if own else body
 
 
 def _expressions(clauses: tuple[Clause, ...]) -> list[str]:
