@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from orchestrator.core.flows import Flows
     from orchestrator.core.tokens import Repeated
 
+MARGIN_NS = 100_000
 LONGEST_DELAY_NS = 1_000_000_000
 """Assumed where no unambiguous token tells."""
 
@@ -70,4 +71,4 @@ def _longest_delay(tokens: Tokens, corrected_ns: NDArray[np.int64]) -> int:
     latest = np.where(seen[several], corrected_ns[tokens.row[several]], np.iinfo(np.int64).min).max(axis=1)
     spread = latest - times.min(axis=1)
     quartiles = np.quantile(spread, (0.25, 0.75, 0.999))
-    return int(min(quartiles[2] + 3 * (quartiles[1] - quartiles[0]) + 1_000_000, 30 * LONGEST_DELAY_NS))
+    return int(min(quartiles[2] + 3 * (quartiles[1] - quartiles[0]) + MARGIN_NS, 30 * LONGEST_DELAY_NS))

@@ -1,0 +1,204 @@
+"""Capture files of every shape, whole and damaged."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from orchestrator.errors import CaptureFileError
+from orchestrator.pcap.reader import read_capture
+from tests.support.wire import Packet, write_pcap
+
+CORPUS = Path(__file__).resolve().parents[4] / "shared" / "data"
+IP = Packet("10.0.0.1", "10.0.0.2", 1234, 80, 77, payload=b"hello", seq=9, ack=8, tsval=55).bytes()
+SNAP = b"\xaa\xaa\x03\0\0\0"
+
+
+def ethernet(kind, body):
+    return b"\x02\0\0\0\0\x01\x02\0\0\0\0\x02" + struct.pack(">H", kind) + body
+
+
+@pytest.mark.parametrize(
+    ("link_type", "frame"),
+    [
+        pytest.param(1, ethernet(0x0800, IP), id="ethernet"),
+        pytest.param(1, ethernet(0x8100, b"\0\x14\x08\0" + IP), id="vlan"),
+        pytest.param(1, ethernet(0x88A8, b"\0\x14\x81\0\0\x15\x08\0" + IP), id="qinq"),
+        pytest.param(1, ethernet(0x8847, b"\0\0\x11\x40" + IP), id="mpls"),
+        pytest.param(1, ethernet(0x8864, b"\x11\0\0\x01\0\x40\0\x21" + IP), id="pppoe"),
+        pytest.param(1, ethernet(len(IP) + 8, SNAP + b"\x08\0" + IP), id="llc-snap"),
+        pytest.param(1, ethernet(0x0800, IP) + b"\0" * 20, id="padded"),
+        pytest.param(101, IP, id="raw"),
+        pytest.param(12, IP, id="raw-bsd"),
+        pytest.param(228, IP, id="ipv4"),
+        pytest.param(0, b"\x02\0\0\0" + IP, id="null"),
+        pytest.param(108, b"\0\0\0\x02" + IP, id="loop"),
+        pytest.param(9, b"\0\x21" + IP, id="ppp"),
+        pytest.param(9, b"\x21" + IP, id="ppp-compressed"),
+        pytest.param(50, b"\xff\x03\0\x21" + IP, id="ppp-hdlc"),
+        pytest.param(104, b"\x0f\0\x08\0" + IP, id="cisco-hdlc"),
+        pytest.param(113, b"\0\0\0\x01\0\x06\x02\0\0\0\0\x01\0\0\x08\0" + IP, id="cooked"),
+        pytest.param(276, b"\x08\0\0\0\0\0\0\x02\0\x01\0\x06\x02\0\0\0\0\x01\0\0" + IP, id="cooked-2"),
+        pytest.param(105, b"\x08\x01" + b"\0" * 22 + SNAP + b"\x08\0" + IP, id="802.11"),
+        pytest.param(105, b"\x88\x01" + b"\0" * 24 + SNAP + b"\x08\0" + IP, id="802.11-qos"),
+        pytest.param(127, b"\0\0\x08\0\0\0\0\0\x08\x01" + b"\0" * 22 + SNAP + b"\x08\0" + IP, id="radiotap"),
+    ],
+)
+def test_every_link_type_yields_the_same_packet(tmp_path, link_type, frame):
+    """One packet in different clothes has one identity and one flow."""
+    bare, _ = read_capture(write_pcap(tmp_path / "bare.pcap", [(0, IP)]))
+
+    packets, file = read_capture(write_pcap(tmp_path / "a.pcap", [(10**18 + 7, frame)], link_type=link_type))
+
+    assert file.defects == []
+    for column in ("identity", "flow", "src_lo", "dst_lo", "sport", "dport", "ip_id", "seq", "ack", "payload", "tsval"):
+        assert getattr(packets, column)[0] == getattr(bare, column)[0], column
+    assert packets.time_ns[0] == 10**18 + 7
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_both_byte_orders(tmp_path, big):
+    """A file written on a big-endian machine is read the same."""
+    records = [(5, IP), (1_700_000_000_123_456_789, IP)]
+
+    packets, _ = read_capture(write_pcap(tmp_path / "a.pcap", records, big=big))
+
+    assert packets.time_ns.tolist() == [t for t, _ in records]
+    assert packets.dport.tolist() == [80, 80]
+
+
+def test_routers_translators_and_marking_do_not_change_the_identity(tmp_path):
+    """TTL, addresses, ports and DSCP differ; the identity does not."""
+    packet = Packet("10.0.0.1", "10.0.0.2", 1234, 80, 77, payload=b"hello", seq=9, ack=8)
+    moved = Packet("203.0.113.1", "10.0.0.2", 61000, 80, 77, ttl=61, payload=b"hello", seq=9, ack=8)
+    marked = moved.bytes()[:1] + b"\xb8" + moved.bytes()[2:]
+
+    packets, _ = read_capture(write_pcap(tmp_path / "a.pcap", [(0, packet.bytes()), (1, marked)]))
+
+    assert packets.identity[0] == packets.identity[1]
+    assert packets.flow[0] != packets.flow[1]
+
+
+def test_more_packets_than_a_chunk_holds(tmp_path):
+    """Records that straddle chunk borders are read once and whole."""
+    records = [(k, Packet("10.0.0.1", "10.0.0.2", 1, 2, k & 0xFFFF, payload=b"x" * (k % 1400), seq=k).bytes()) for k in range(3000)]
+
+    packets, file = read_capture(write_pcap(tmp_path / "a.pcap", records))
+
+    assert packets.seq.tolist() == list(range(3000))
+    assert file.defects == []
+
+
+def test_a_cut_file_keeps_what_was_readable(tmp_path):
+    """The last record is cut: everything before it is kept, and one line says so."""
+    path = write_pcap(tmp_path / "a.pcap", [(k, IP) for k in range(10)])
+    path.write_bytes(path.read_bytes()[:-5])
+
+    packets, file = read_capture(path)
+
+    assert len(packets) == 9
+    assert file.defects == ["the file ends inside record 10"]
+
+
+def test_an_impossible_length_ends_the_file_there(tmp_path):
+    """A record that claims 4 GiB is damage, not a reason to allocate."""
+    path = write_pcap(tmp_path / "a.pcap", [(0, IP), (1, IP)])
+    data = bytearray(path.read_bytes())
+    data[24 + 16 + len(IP) + 8 : 24 + 16 + len(IP) + 12] = b"\xff\xff\xff\xff"
+    path.write_bytes(bytes(data))
+
+    packets, file = read_capture(path)
+
+    assert len(packets) == 1
+    assert file.defects == ["record 2 has an impossible length, file cut there"]
+
+
+@pytest.mark.parametrize("start", [b"\x1f\x8b\x08\0", b"\x28\xb5\x2f\xfd", b"snoop\0\0\0", b"hello", b""])
+def test_what_is_no_capture_is_refused_with_a_cure(tmp_path, start):
+    """Other formats are named; nothing is guessed."""
+    path = tmp_path / "a.bin"
+    path.write_bytes(start)
+
+    with pytest.raises(CaptureFileError, match=r"a\.bin") as caught:
+        read_capture(path)
+
+    assert caught.value.hint
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_damage_anywhere_never_crashes(tmp_path, data):
+    """Any bytes of any valid file may be changed: the reader returns rows or a sentence."""
+    kind = data.draw(st.sampled_from([1, 105, 9, 113, 276, 127, 101]))
+    path = write_pcap(tmp_path / "a.pcap", [(k, ethernet(0x0800, IP)) for k in range(4)], link_type=kind)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(bytes(content[: data.draw(st.integers(0, len(content)))]))
+
+    try:
+        packets, _ = read_capture(path)
+    except CaptureFileError:
+        return
+    assert len(packets) <= 5
+
+
+def corpus_files():
+    return sorted(p for p in CORPUS.rglob("*") if p.suffix in {".pcap", ".pcapng", ".cap", ".ntar"})
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not CORPUS.exists(), reason=f"REFERENCE CAPTURES ARE ABSENT: {CORPUS} is not there")
+def test_the_corpus_of_hostile_files_is_survived():
+    """About a thousand files, fuzz crashers among them: rows, or one sentence."""
+    files = corpus_files()
+
+    for path in files:
+        try:
+            read_capture(path)
+        except CaptureFileError as error:
+            assert str(path) in str(error)
+
+    assert len(files) > 900
+
+
+@pytest.mark.data
+@pytest.mark.nightly
+@pytest.mark.skipif(not CORPUS.exists(), reason=f"REFERENCE CAPTURES ARE ABSENT: {CORPUS} is not there")
+@pytest.mark.skipif(shutil.which("tshark") is None, reason="TSHARK IS ABSENT: no oracle for packet counts and times")
+def test_counts_and_times_agree_with_tshark():
+    """Where tshark reads a file whole, we read the same packets at the same nanosecond."""
+    different = []
+    for path in corpus_files():
+        done = subprocess.run(
+            ["tshark", "-n", "-r", str(path), "-T", "fields", "-e", "frame.time_epoch"], capture_output=True, text=True, check=False
+        )
+        want = [time_ns(t) for t in done.stdout.splitlines()]
+        if done.returncode or None in want:  # tshark refuses the file, or its packets carry no time
+            continue
+        try:
+            got = read_capture(path)[0].time_ns.tolist()
+        except CaptureFileError:
+            got = []
+        if got != want:
+            different.append(path.name)
+
+    # tshark takes the ATM file for another format; the others have fractions beyond a second
+    assert different == [
+        "atm-oam-loopback-print-overrun.pcap",
+        "timestamp_invalid_micro.pcap",
+        "timestamp_invalid_nano.pcap",
+    ]
+
+
+def time_ns(text):
+    if not text:
+        return None
+    whole, _, fraction = text.lstrip("-").partition(".")
+    value = int(whole) * 10**9 + int((fraction + "0" * 9)[:9])
+    return -value if text.startswith("-") else value
