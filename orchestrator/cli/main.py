@@ -96,7 +96,8 @@ def group() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 1 our bug, 2 wrong input, 3 and 4 as in errors.py."""
     try:
-        code = group.main(args=None if arguments is None else list(arguments), standalone_mode=False)
+        given = None if arguments is None else list(arguments)
+        code = group.main(args=given, prog_name="vanishpoint", standalone_mode=False)
     except Exception as end:  # noqa: BLE001  # the last line: whatever ends a command becomes words and an exit code
         return _exit_code(end)
     except KeyboardInterrupt:
