@@ -7,6 +7,7 @@ whatever stands after it, so every load is guarded.
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from orchestrator.core.plan_addresses import Destination
     from orchestrator.model.playbook import Keep
+
+_FEW_HOSTS = 8
 
 Form = Literal["vlan", "qinq", "mpls", "pppoe"]
 
@@ -167,7 +170,18 @@ def _is_signals(clause: Clause) -> bool:
 
 
 def _hosts(addresses: Iterable[str]) -> str:
-    return _either(f"net {address}" if "/" in address else f"host {address}" for address in addresses)
+    return _either(f"net {address}" if "/" in address else f"host {address}" for address in _joined(tuple(addresses)))
+
+
+def _joined(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    """Return many addresses as the networks that hold exactly these: a kernel takes 4096 instructions, not more."""
+    if len(addresses) <= _FEW_HOSTS:
+        return addresses
+    networks = [ipaddress.ip_network(address) for address in addresses]
+    narrow = ipaddress.collapse_addresses(one for one in networks if isinstance(one, ipaddress.IPv4Network))
+    wide = ipaddress.collapse_addresses(one for one in networks if isinstance(one, ipaddress.IPv6Network))
+    joined: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = [*narrow, *wide]
+    return tuple(str(one.network_address) if one.num_addresses == 1 else str(one) for one in joined)
 
 
 def _group(expression: str) -> str:

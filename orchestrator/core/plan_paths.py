@@ -147,16 +147,13 @@ def route_of_walk(topology: Topology, walk: Walk, chosen: Iterable[str], name: s
     for point in chosen:
         for interface in topology.points[point].at:
             names.setdefault(interface, []).append(point)
-    # A node that sends and receives only, with no link: its points still see its own traffic.
-    alone = [Stop(point=point, interface=interface, index=None, crossed=()) for interface, points in names.items()
-             for point in points if not walk.links and interface.node in walk.nodes]  # fmt: skip
     met = [
         Stop(point=point, interface=interface, index=index, crossed=walk.nodes[: index // 2 + 1])
         for index, interface in enumerate(walk.interfaces)
         for point in names.get(interface, ())
     ]
-    first = {stop.point: stop for stop in reversed([*met, *alone])}
-    stops = tuple(stop for stop in [*met, *alone] if first[stop.point] is stop)
+    first = {stop.point: stop for stop in reversed(met)}
+    stops = tuple(stop for stop in met if first[stop.point] is stop)
     return Route(name=name, client=walk.nodes[0], server=walk.nodes[-1], stops=stops, nodes=walk.nodes, walk=walk)
 
 

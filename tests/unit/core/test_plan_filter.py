@@ -163,6 +163,17 @@ def test_one_vlan_of_a_trunk(tmp_path):
     assert taken(tmp_path, build_filter([APP], only_vlan=20), packets) == {"twenty"}
 
 
+@needs_tcpdump
+def test_many_clients_become_the_networks_that_hold_exactly_them(tmp_path):
+    """A filter of three hundred hosts has more instructions than a kernel takes."""
+    clients = tuple(f"10.1.{number // 250}.{number % 250 + 1}" for number in range(300))
+    expression = build_filter([Clause(clients=clients, servers=(Destination(S, (80, 80)),), protocol="tcp")])
+    assert len(expression) < 3000
+    packets = {client: tcp(client, S, 40000, 80) for client in (clients[0], clients[249], clients[250], clients[299])}
+    foreign = {host: tcp(host, S, 40000, 80) for host in ("10.1.0.0", "10.1.0.251", "10.1.1.51")}
+    assert taken(tmp_path, expression, {**packets, **foreign}) == set(packets)
+
+
 def test_the_error_quotes_what_it_is_about():
     """The packets of these tests are what they are called."""
     assert FLOW_PACKETS["unreachable"].haslayer(UDPerror)
