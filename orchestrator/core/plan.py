@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from orchestrator.model.topology import Topology
 
 
-def plan_capture(playbook: Playbook, topology: Topology) -> CapturePlan:
+def plan_capture(playbook: Playbook, topology: Topology, *, offline: bool = False) -> CapturePlan:
     """Return what a run of *playbook* in *topology* does.
+
+    With *offline* the captures exist already: nothing is refused for want of a host or a filter, and the plan serves
+    for its paths, segments and names.
 
     Raises:
         PlaybookError: What it asks for cannot be captured in a way that would give true results.
@@ -33,9 +36,10 @@ def plan_capture(playbook: Playbook, topology: Topology) -> CapturePlan:
     chosen = playbook.points or tuple(topology.points)
     planner = FlowPlanner(topology, chosen)
     flows = planner.plan(playbook.flows)
-    points = PointPlanner(playbook, topology, planner, flows)
+    points = PointPlanner(playbook, topology, planner, flows, offline=offline)
     plans = points.plan(chosen)
-    _refuse_too_few(playbook, plans)
+    if not offline:
+        _refuse_too_few(playbook, plans)
     paths, path_notes = _paths(playbook, topology, flows)
     segments, segment_notes = label_segments(topology, _planned_routes(flows))
     notes = [*notes_on_playbook(playbook, topology), *points.notes, *path_notes, *segment_notes]

@@ -34,7 +34,10 @@ _TUNNELS = {
 class PointPlanner:
     """Plan points one by one; what the user should know gathers in `notes`."""
 
-    def __init__(self, playbook: Playbook, topology: Topology, planner: FlowPlanner, flows: FlowPlan) -> None:
+    def __init__(
+        self, playbook: Playbook, topology: Topology, planner: FlowPlanner, flows: FlowPlan, *, offline: bool
+    ) -> None:
+        self._offline = offline
         self._playbook = playbook
         self._topology = topology
         self._planner = planner
@@ -59,7 +62,8 @@ class PointPlanner:
 
     def _plan_point(self, point: Point) -> PointPlan | None:
         if point.supply == "file":
-            self.notes.append(f"point {point.name}: not captured by us; hand its file in with `vanishpoint add`")
+            if not self._offline:
+                self.notes.append(f"point {point.name}: not captured by us; hand its file in with `vanishpoint add`")
             return None
         interface, ssh = self._capture_place(point)
         flows, clauses = self._what_passes(point)
@@ -130,7 +134,7 @@ class PointPlanner:
 
     def _refuse_unfilterable(self, point: Point) -> None:
         wrapped = [key for key in ("session", "vni") if key in point.select]
-        if point.kind == "erspan" or wrapped:
+        if not self._offline and (point.kind == "erspan" or wrapped):
             what = f"select.{wrapped[0]}" if wrapped else "an ERSPAN mirror"
             msg = f"point {point.name}: no filter can be derived for {what}: packets arrive inside others"
             raise PlaybookError(msg, hint="Give capture.filter by hand, such as `ip proto 47`.")

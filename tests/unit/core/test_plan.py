@@ -334,6 +334,16 @@ def test_what_would_give_wrong_results_is_refused(changes, settings, message):
     assert failure.value.hint
 
 
+def test_captures_that_exist_already_need_no_host_and_no_filter():
+    """Files of a third party are analysed with the paths of the inventory, whoever captured them."""
+    spots = {
+        "carrier": replace(point("carrier", "r:w"), supply="file"),
+        "mirror": replace(point("mirror", "r:e"), via=ends("c:m"), kind="erspan"),
+    }
+    plan = plan_capture(playbook(min_points=2), network("c > r > s", points=spots), offline=True)
+    assert plan.paths[0].points == ("carrier", "mirror")
+
+
 def test_one_point_and_no_links_is_a_usable_plan():
     """With the server alone there is no path, but there is a capture."""
     topology = Topology(
