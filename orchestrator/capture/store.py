@@ -1,0 +1,96 @@
+"""The run store: plans by run id, sealed, so that a queue that others can write to cannot change what is captured."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+from orchestrator.archive.layout import POINT_NAME, RunDirectory
+from orchestrator.errors import EvidenceError, InputError
+from orchestrator.model.codec import decode, encode
+from orchestrator.model.plan import CapturePlan
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY_BYTES = 32
+KEY_FILE = ".store-key"
+SEALED = "plan.sealed.json"
+
+
+def new_key() -> bytes:
+    """Return a key for a store that lives as long as this process."""
+    return secrets.token_bytes(KEY_BYTES)
+
+
+def shared_key(runs: Path, given: str | None) -> bytes:
+    """Return the key that orchestrator and workers share: *given* (hex), or a file of *runs* that only its owner reads.
+
+    Raises:
+        InputError: The key is malformed, or others can read its file.
+    """
+    if given:
+        try:
+            return bytes.fromhex(given)
+        except ValueError as error:
+            raise InputError("VANISHPOINT_STORE_KEY is not hexadecimal", hint="Make one with: openssl rand -hex 32") from error
+    path = runs / KEY_FILE
+    runs.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        if path.stat().st_mode & 0o077:
+            raise InputError(f"{path}: others may read the store key", hint=f"chmod 600 {path}") from None
+        return bytes.fromhex(path.read_text(encoding="ascii").strip())
+    with os.fdopen(descriptor, "w") as out:
+        key = new_key()
+        out.write(key.hex() + "\n")
+    return key
+
+
+class RunStore:
+    """Where orchestrator and workers find a run: a directory that both see."""
+
+    def __init__(self, runs: Path, key: bytes) -> None:
+        self.runs = runs
+        self._key = key
+
+    def run(self, run_id: str) -> RunDirectory:
+        """Return the directory of *run_id*."""
+        if not POINT_NAME.match(run_id):
+            raise InputError(f"{run_id!r} is no run id", hint="It comes from `vanishpoint run`.")
+        return RunDirectory(self.runs / run_id)
+
+    def seal(self, run_id: str, plan: CapturePlan) -> None:
+        """Store the plan of *run_id*."""
+        body = encode(plan)
+        self.run(run_id).write_json(SEALED, {"plan": body, "seal": self._seal(run_id, body)})
+
+    def plan(self, run_id: str) -> CapturePlan:
+        """Return the plan of *run_id*.
+
+        Raises:
+            EvidenceError: It was changed after it was sealed, or sealed with another key.
+            InputError: There is none.
+        """
+        path = self.run(run_id).path / SEALED
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            body, seal = data["plan"], str(data["seal"])
+        except OSError as error:
+            hint = "Worker and orchestrator must see the same --runs directory."
+            raise InputError(f"{path}: {error.strerror}", hint=hint) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise EvidenceError(f"{path}: not a sealed plan", hint="Start the run again.") from error
+        if not hmac.compare_digest(seal, self._seal(run_id, body)):
+            hint = "Give worker and orchestrator the same store key, or start the run again."
+            raise EvidenceError(f"{path}: the seal does not fit the plan", hint=hint)
+        return decode(CapturePlan, body)
+
+    def _seal(self, run_id: str, body: object) -> str:
+        text = json.dumps([run_id, body], sort_keys=True, ensure_ascii=True).encode()
+        return hmac.new(self._key, text, hashlib.sha256).hexdigest()
