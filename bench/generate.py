@@ -35,7 +35,13 @@ class Truth:
 
 
 def generate(
-    folder: Path, packets: int, *, loss: float = 0.005, seed: int = 1, offset_ns: int = 7_250_000_000, drift: float = 3e-4
+    folder: Path,
+    packets: int,
+    *,
+    loss: float = 0.005,
+    seed: int = 1,
+    offset_ns: int = 7_250_000_000,
+    drift: float = 3e-4,
 ) -> Truth:
     """Write a.pcap and b.pcap of about *packets* packets each to *folder*; return the truth."""
     random = np.random.default_rng(seed)
@@ -64,7 +70,9 @@ ROW = np.dtype([
 ])  # fmt: skip
 
 
-def _flow(random: np.random.Generator, flow: int, count: int, loss: float) -> tuple[NDArray[np.void], set[tuple[int, int]]]:
+def _flow(
+    random: np.random.Generator, flow: int, count: int, loss: float
+) -> tuple[NDArray[np.void], set[tuple[int, int]]]:
     """Return the packets of one flow, and which of them were lost."""
     sent = np.sort(random.integers(0, 20_000_000_000, count)) + 1_000_000 * (flow % 100)
     delay = LINE_NS + random.exponential(40_000, count).astype(np.int64)

@@ -56,7 +56,9 @@ def _exec(place: Place, options: argparse.Namespace) -> int:
 def _line(place: Place, options: argparse.Namespace) -> None:
     names = ("loss", "delay_ms", "jitter_ms", "nth", "mtu", "rate_bps", "queue_bytes", "dup", "reorder", "down")
     settings = {n: getattr(options, n) for n in names if getattr(options, n)}
-    match = {n: getattr(options, n) for n in ("dport", "sport", "src", "dst", "proto", "min_len") if getattr(options, n)}
+    match = {
+        n: getattr(options, n) for n in ("dport", "sport", "src", "dst", "proto", "min_len") if getattr(options, n)
+    }
     if match:
         settings["match"] = match
     control = relay.control(place)
@@ -140,7 +142,9 @@ def _fault_parsers(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -
     forge.add_argument("--port", type=int, required=True)
     forge.add_argument("--after", type=int, default=3, help="data segments")
     forge.add_argument("--towards", choices=("client", "server", "both"), default="both")
-    forge.set_defaults(do=lambda place, o: faults.forge_reset(place, port=o.port, after=o.after, towards=o.towards) and 0)
+    forge.set_defaults(
+        do=lambda place, o: faults.forge_reset(place, port=o.port, after=o.after, towards=o.towards) and 0
+    )
     clock = kinds.add_parser("clock", help="give a host a wrong clock (never the machine's)")
     clock.add_argument("node", choices=tuple(topology.HOSTS))
     clock.add_argument("--offset", type=_seconds, default=0.0, help="seconds")

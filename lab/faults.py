@@ -70,8 +70,8 @@ class Firewall:
 
 
 def flow_rule(
-    action: str, *, protocol: str = "tcp", source: str | None = None, target: str | None = None, port: int | None = None,
-    loss: float | None = None, nth: int | None = None, longer_than: int | None = None,
+    action: str, *, protocol: str = "tcp", source: str | None = None, target: str | None = None,
+    port: int | None = None, loss: float | None = None, nth: int | None = None, longer_than: int | None = None,
 ) -> str:  # fmt: skip
     """Return an nft rule that does *action* (drop, reject, reset) to some of a flow's packets."""
     parts = []
@@ -106,7 +106,9 @@ def forge_reset(place: Place, *, port: int, after: int, towards: str) -> subproc
     return process
 
 
-def set_clock(place: Place, node: str, *, offset_ns: int = 0, drift_ppm: float = 0.0, step_ns: int = 0, step_at_ns: int = 0) -> None:
+def set_clock(
+    place: Place, node: str, *, offset_ns: int = 0, drift_ppm: float = 0.0, step_ns: int = 0, step_at_ns: int = 0
+) -> None:
     """Give a host a wrong clock; running processes see it at once."""
     if node not in topology.HOSTS:
         message = f"{node}: no host of the lab; hosts are {', '.join(topology.HOSTS)}"

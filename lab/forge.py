@@ -1,4 +1,4 @@
-"""A middlebox that resets other people's connections. Runs inside core-sw: ``forge.py INTERFACE PORT AFTER TOWARDS``."""
+"""A middlebox that resets other people's connections: ``forge.py INTERFACE PORT AFTER TOWARDS``, inside core-sw."""
 
 from __future__ import annotations
 
@@ -43,7 +43,15 @@ def parse(frame: bytes) -> dict[str, int | bytes] | None:
     total = struct.unpack("!H", frame[16:18])[0]
     sport, dport, seq, ack = struct.unpack("!HHII", frame[at : at + 12])
     payload = total - header - (frame[at + 12] >> 4) * 4
-    return {"src": frame[26:30], "dst": frame[30:34], "sport": sport, "dport": dport, "seq": seq, "ack": ack, "payload": payload}
+    return {
+        "src": frame[26:30],
+        "dst": frame[30:34],
+        "sport": sport,
+        "dport": dport,
+        "seq": seq,
+        "ack": ack,
+        "payload": payload,
+    }
 
 
 def strike(sender: socket.socket, s: dict[str, int | bytes], towards: str) -> None:

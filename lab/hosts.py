@@ -131,5 +131,3 @@ def command_in(place: Place, node: str, argv: list[str]) -> list[str]:
         return ["ip", "netns", "exec", place.namespace(node), "env", path, *argv]
     pid = str(first_process(place, node))
     return ["nsenter", "-t", pid, "-m", "-u", "-n", "-p", "-r", "-w", "env", path, *argv]
-
-

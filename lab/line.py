@@ -1,4 +1,4 @@
-"""The dedicated line: a relay between two TAP interfaces that impairs packets and logs the fate of every one it received.
+"""The dedicated line: a relay between two TAP interfaces that logs the fate of every packet it received.
 
 Runs as a process of its own inside the line's namespace: ``python line.py DIRECTORY``.  It re-reads ``control.json``
 when that is replaced, writes ``truth.jsonl``, and answers ``{"sync": n}`` in ``status.json`` once everything received
@@ -126,7 +126,7 @@ class Relay:
         for _ in range(copies):
             self._send(name, direction.target, frame, facts, exit_at, now)
 
-    def _drop_reason(self, direction: Direction, settings: dict[str, Any], facts: dict[str, Any]) -> str | None:
+    def _drop_reason(self, direction: Direction, settings: dict[str, Any], facts: dict[str, Any]) -> str | None:  # noqa: PLR0911  # one return a case reads best
         """Say why a frame is dropped, None when it is not."""
         if settings.get("down"):
             return "down"

@@ -30,10 +30,18 @@ def start(place: Place) -> None:
     files.mkdir(parents=True, exist_ok=True)
     for name in ("ready", "status.json", "truth.jsonl", "control.json"):
         (files / name).unlink(missing_ok=True)
-    argv = ["ip", "netns", "exec", place.namespace(topology.LINE), sys.executable, str(Path(__file__).with_name("line.py")), str(files)]
+    argv = [
+        "ip",
+        "netns",
+        "exec",
+        place.namespace(topology.LINE),
+        sys.executable,
+        str(Path(__file__).with_name("line.py")),
+        str(files),
+    ]
     with (files / "log").open("wb") as log:
         subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-    _await(lambda: (files / "ready").exists(), "the line's relay does not start; see line/log")
+    _await((files / "ready").exists, "the line's relay does not start; see line/log")
     commands = []
     for bridge, tap, port in (("bra", "tapa", "la"), ("brb", "tapb", "lb")):
         commands += [
@@ -43,7 +51,10 @@ def start(place: Place) -> None:
             f"link set dev {bridge} up",
         ]
     subprocess.run(
-        ["ip", "-n", place.namespace(topology.LINE), "-batch", "-"], input="\n".join(commands) + "\n", text=True, check=True
+        ["ip", "-n", place.namespace(topology.LINE), "-batch", "-"],
+        input="\n".join(commands) + "\n",
+        text=True,
+        check=True,
     )
 
 

@@ -1,4 +1,4 @@
-"""The call-centre story: agents work, call a public service that a new policy has closed, and lose their application."""
+"""The call-centre story: agents call a public service that a new policy has closed, and lose their application."""
 
 from __future__ import annotations
 
@@ -53,5 +53,3 @@ def play(place: Place, clients: Sequence[str], work_s: float) -> dict[str, Any]:
             for client, role in roles
         }
         return {client: json.loads(process.communicate()[0] or b"{}") for client, process in running.items()}
-
-

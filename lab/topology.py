@@ -1,8 +1,8 @@
 """What the lab consists of: data only.
 
-    client-1 ┐
-    client-2 ┼ access-sw ─ line-a ═ (line, the provider's) ═ line-b ─ core-sw ─ fw ─ server-sw ┬ app-1
-    client-3 ┘                                                                 └─ dmz-1         └ app-2
+client-1 ┐
+client-2 ┼ access-sw ─ line-a ═ (line, the provider's) ═ line-b ─ core-sw ─ fw ─ server-sw ┬ app-1
+client-3 ┘                                                                 └─ dmz-1         └ app-2
 """
 
 from __future__ import annotations

@@ -88,7 +88,8 @@ def open_offline(
         InputError: A name or a file cannot be used.
     """
     if reference is not None and reference not in points:
-        raise InputError(f"--reference {reference}: no such point", hint=f"The points are {', '.join(points)}.")
+        msg = f"--reference {reference}: no such point"
+        raise InputError(msg, hint=f"The points are {', '.join(points)}.")
     records = tuple(
         PointRecord(name=_checked(name), state="supplied", files=tuple(_foreign(p) for p in files))
         for name, files in points.items()
@@ -110,7 +111,8 @@ def add_capture(run: RunDirectory, name: str, files: Sequence[Path], supplied_by
     """
     record = run.read_record()
     if any(p.name == _checked(name) and p.files for p in record.points):
-        raise InputError(f"{name}: this run has captures of that point already", hint="Choose another name for it.")
+        msg = f"{name}: this run has captures of that point already"
+        raise InputError(msg, hint="Choose another name for it.")
     kept = []
     target = run.raw(name)
     target.mkdir(parents=True, exist_ok=True)
@@ -129,7 +131,8 @@ def add_capture(run: RunDirectory, name: str, files: Sequence[Path], supplied_by
 def _checked(name: str) -> str:
     if not POINT_NAME.match(name):
         hint = "Begin with a letter or digit; then letters, digits, dot, underscore, hyphen."
-        raise InputError(f"{name!r} is no name of a capture point", hint=hint)
+        msg = f"{name!r} is no name of a capture point"
+        raise InputError(msg, hint=hint)
     return name
 
 
@@ -138,7 +141,8 @@ def _foreign(path: Path) -> FileRecord:
     try:
         status = path.stat()
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", hint="Check the path of the capture file.") from error
+        msg = f"{path}: {error.strerror}"
+        raise InputError(msg, hint="Check the path of the capture file.") from error
     return FileRecord(path=str(path.resolve()), size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
 
 
@@ -157,7 +161,8 @@ def _work_out(run: RunDirectory, *, check_order: bool) -> _Stage:
     record = run.read_record()
     points = _in_path_order(record)
     if not points:
-        raise InputError(f"{run.path}: no capture to analyse", hint="See run.json for what became of each point.")
+        msg = f"{run.path}: no capture to analyse"
+        raise InputError(msg, hint="See run.json for what became of each point.")
     for point in points:
         _verify_unchanged(run, point)
     indexes = index_points([[run.path / f.path for f in p.files] for p in points])
@@ -172,7 +177,8 @@ def _work_out(run: RunDirectory, *, check_order: bool) -> _Stage:
     if check_order and analysis.suggested_order:
         names = ", ".join(analysis.suggested_order)
         hint = f"Give the points as {names}, or use --order auto."
-        raise InputError(f"the packets contradict the order of the points; their TTL says {names}", hint=hint)
+        msg = f"the packets contradict the order of the points; their TTL says {names}"
+        raise InputError(msg, hint=hint)
     return _Stage(record, points, indexes, analysis)
 
 
@@ -208,10 +214,12 @@ def _verify_unchanged(run: RunDirectory, point: PointRecord) -> None:
             status = path.stat()
         except OSError as error:
             hint = "Restore the file, or run analyse --point again."
-            raise EvidenceError(f"{path}: {error.strerror}", hint=hint) from error
+            msg = f"{path}: {error.strerror}"
+            raise EvidenceError(msg, hint=hint) from error
         if status.st_size != file.size_bytes or (file.mtime_ns is not None and status.st_mtime_ns != file.mtime_ns):
             hint = "Restore the file as it was, or start a new run with it."
-            raise EvidenceError(f"{path}: changed since this run recorded it", hint=hint)
+            msg = f"{path}: changed since this run recorded it"
+            raise EvidenceError(msg, hint=hint)
 
 
 def _observe(run: RunDirectory, record: RunRecord, point: PointRecord, index: PointIndex) -> Observed:
@@ -244,14 +252,22 @@ def _conclude(stage: _Stage) -> Result:
     window = (record.opened_ns, record.closed_ns) if record.opened_ns and record.closed_ns else None
     findings, headline = conclude(
         Grounds(
-            points=tuple(p.name for p in results), unsound=tuple(p.name for p in results if p.quality != "good"),
-            absent=tuple(name for name, _ in absent), segments=analysis.segments, vanished=analysis.vanished,
-            undecided=analysis.undecided, resets=analysis.resets, bursts=analysis.bursts, attempts=analysis.attempts,
+            points=tuple(p.name for p in results),
+            unsound=tuple(p.name for p in results if p.quality != "good"),
+            absent=tuple(name for name, _ in absent),
+            segments=analysis.segments,
+            vanished=analysis.vanished,
+            undecided=analysis.undecided,
+            resets=analysis.resets,
+            bursts=analysis.bursts,
+            attempts=analysis.attempts,
             window=window,
-        )  # fmt: skip
+        )
     )
     plan = record.plan
-    paths = [PathResult(name=p.name, points=tuple(n for n in p.points if n in present)) for p in plan.paths] if plan else []
+    paths = (
+        [PathResult(name=p.name, points=tuple(n for n in p.points if n in present)) for p in plan.paths] if plan else []
+    )
     warnings = [analysis.order_warning] if analysis.order_warning else []
     return Result(
         run_id=record.run_id, name=record.name, about=plan.about if plan else "", headline=headline, points=results,
@@ -287,7 +303,8 @@ def _point_result(order: int, point: PointRecord, index: PointIndex, analysis: A
         name=point.name, node=point.node, order=order, packets=len(packets),
         first_ns=int(packets.time_ns[0]) if len(packets) else None,
         last_ns=int(packets.time_ns[-1]) if len(packets) else None,
-        link_type=", ".join(dict.fromkeys(f.link_type_name for f in index.files)), quality=quality, reasons=tuple(reasons),
+        link_type=", ".join(dict.fromkeys(f.link_type_name for f in index.files)), quality=quality,
+        reasons=tuple(reasons),
         kernel_drops=drops, capture_miss_rate=missed, offloads=offloads,
         files=_files_in_order(point, index), clock=clock,
     )  # fmt: skip
@@ -311,7 +328,13 @@ def _sources(run: RunDirectory, stage: _Stage) -> list[Source]:
     for point, index in zip(stage.points, stage.indexes, strict=True):
         for file, count in zip(index.files, index.counts, strict=True):
             sources.append(
-                Source(path=run.path / file.path, name=point.name, link_types=tuple(file.link_types), start=start, stop=start + count)
+                Source(
+                    path=run.path / file.path,
+                    name=point.name,
+                    link_types=tuple(file.link_types),
+                    start=start,
+                    stop=start + count,
+                )
             )
             start += count
     return sources

@@ -30,6 +30,7 @@ def read_settings(*, broker: str | None = None, runs: Path | None = None) -> Set
     """
     url = broker or os.environ.get("VANISHPOINT_BROKER") or None
     if url is not None and not url.startswith(("redis://", "rediss://", "redis+socket://")):
-        raise InputError(f"broker {url.partition('://')[0]}://…: not supported", hint="Use redis://HOST:PORT/DB or rediss://…")
+        msg = f"broker {url.partition('://')[0]}://…: not supported"
+        raise InputError(msg, hint="Use redis://HOST:PORT/DB or rediss://…")
     directory = runs or Path(os.environ.get("VANISHPOINT_RUNS") or "runs")
     return Settings(broker=url, runs=directory, store_key=os.environ.get("VANISHPOINT_STORE_KEY"))

@@ -33,21 +33,30 @@ def _capture(delay_us: int, lose: int) -> bytes:
         tcp = struct.pack(">HHIIBBHHH", 40000, 80, 1000 + 10 * k, 1, 0x50, 0x18, 512, 0, 0) + b"0123456789"
         udp = struct.pack(">HHHH", 40001, 53, 16, 0) + b"constant"
         for protocol, body, number in ((6, tcp, k + 1), (17, udp, 0)):
-            ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(body), number, 0, 64, protocol, 0, b"\x0a\0\0\1", b"\x0a\0\0\2")
+            ip = struct.pack(
+                ">BBHHHBBH4s4s", 0x45, 0, 20 + len(body), number, 0, 64, protocol, 0, b"\x0a\0\0\1", b"\x0a\0\0\2"
+            )
             out.append(struct.pack("<IIII", 1, 10_000 * k + delay_us, 20 + len(body), 20 + len(body)) + ip + body)
     return b"".join(out)
 
 
 def _as_pcapng(pcap: bytes) -> bytes:
     """Return the packets of a little-endian *pcap* in pcapng form."""
-    out = [struct.pack("<IIIHHqI", 0x0A0D0D0A, 28, 0x1A2B3C4D, 1, 0, -1, 28), struct.pack("<IIHHII", 1, 20, 101, 0, 0, 20)]
+    out = [
+        struct.pack("<IIIHHqI", 0x0A0D0D0A, 28, 0x1A2B3C4D, 1, 0, -1, 28),
+        struct.pack("<IIHHII", 1, 20, 101, 0, 0, 20),
+    ]
     at = 24
     while at < len(pcap):
         seconds, micros, kept, wire = struct.unpack_from("<IIII", pcap, at)
         ticks = seconds * 1_000_000 + micros
         body = pcap[at + 16 : at + 16 + kept] + b"\0" * (-kept % 4)
         length = 32 + len(body)
-        out.append(struct.pack("<IIIIIII", 6, length, 0, ticks >> 32, ticks & 0xFFFFFFFF, kept, wire) + body + struct.pack("<I", length))
+        out.append(
+            struct.pack("<IIIIIII", 6, length, 0, ticks >> 32, ticks & 0xFFFFFFFF, kept, wire)
+            + body
+            + struct.pack("<I", length)
+        )
         at += 16 + kept
     return b"".join(out)
 

@@ -80,7 +80,7 @@ class ClockChannel:
         return tuple(self._one() for _ in range(count))
 
     def _one(self) -> ClockSample:
-        assert self._dialogue is not None, "use it in a with statement"  # noqa: S101  # a promise to the reader
+        assert self._dialogue is not None, "use it in a with statement"  # a promise to the reader
         before_ns = time.time_ns()
         self._dialogue.send_line("")
         answer = self._dialogue.read_line(_EXCHANGE_TIMEOUT_S)

@@ -107,7 +107,7 @@ class LocalDialogue:
         Raises:
             UnreachableError: The process has ended.
         """
-        assert self._process.stdin is not None  # noqa: S101  # we asked for a pipe
+        assert self._process.stdin is not None  # we asked for a pipe
         try:
             self._process.stdin.write(line.encode() + b"\n")
             self._process.stdin.flush()
@@ -147,7 +147,7 @@ class LocalDialogue:
 
 def _read(process: subprocess.Popen[bytes], timeout_s: float, place: str, limit_bytes: int) -> bytes:
     """Return what the process says next, empty at its end; never waits longer than *timeout_s*."""
-    assert process.stdout is not None  # noqa: S101  # we asked for a pipe
+    assert process.stdout is not None  # we asked for a pipe
     poller = select.poll()
     poller.register(process.stdout, select.POLLIN | select.POLLHUP)
     if not poller.poll(max(0.0, timeout_s) * 1000):

@@ -44,7 +44,7 @@ class Journal:
         return [json.loads(line) for line in self.path.read_bytes().split(b"\n")[:-1]]
 
     def find_break(self) -> int | None:
-        """Return the number of the first line (from 1) that does not follow from the one before it, None when all do."""
+        """Return the number (from 1) of the first line that does not follow from the one before, None when all do."""
         previous = GENESIS
         content = self.path.read_bytes() if self.path.exists() else b""
         lines = content.split(b"\n")

@@ -58,9 +58,11 @@ class RunDirectory:
             data = json.loads(self.record.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             hint = "Name a run directory, or an id below --runs."
-            raise InputError(f"{self.path}: no run (run.json is missing)", hint=hint) from error
+            msg = f"{self.path}: no run (run.json is missing)"
+            raise InputError(msg, hint=hint) from error
         except ValueError as error:
-            raise InputError(f"{self.record}: not JSON: {error}", hint="Restore it from the evidence set.") from error
+            msg = f"{self.record}: not JSON: {error}"
+            raise InputError(msg, hint="Restore it from the evidence set.") from error
         return decode(RunRecord, data)
 
     def write_record(self, record: RunRecord) -> None:
@@ -108,7 +110,8 @@ class RunDirectory:
     def _of_point(self, folder: str, point: str, *, directory: bool = False) -> Path:
         if not POINT_NAME.match(point):
             hint = "Begin with a letter or digit; then letters, digits, dot, underscore, hyphen."
-            raise InputError(f"{point!r} is no name of a capture point", hint=hint)
+            msg = f"{point!r} is no name of a capture point"
+            raise InputError(msg, hint=hint)
         return self.path / folder / (point if directory else f"{point}.jsonl")
 
 
@@ -123,4 +126,5 @@ def find_run(runs: Path, name: str) -> RunDirectory:
             return RunDirectory(candidate)
     known = sorted(p.parent.name for p in runs.glob("*/run.json"))[-3:]
     hint = f"The latest below {runs}: {', '.join(known)}" if known else f"There is no run below {runs}."
-    raise InputError(f"{name}: no such run", hint=hint)
+    msg = f"{name}: no such run"
+    raise InputError(msg, hint=hint)

@@ -25,8 +25,8 @@ from orchestrator.core.session import (
     PostRollOver,
     Start,
     StopAsked,
-    StopPoints,
     Stopped,
+    StopPoints,
     WindowOver,
 )
 from orchestrator.model.run import Counters, FileRecord, PointRecord, Reason, RunRecord
@@ -49,7 +49,6 @@ TICK_S = 0.05
 SILENT_S = 5.0
 """A point without a packet for so long after the window opened is worth a warning."""
 NS = 1_000_000_000
-
 
 
 @dataclass(slots=True)
@@ -185,7 +184,11 @@ class Driver:
             if outcome["state"] == "ended":
                 self._warn(call.point, "ended", f"the capture ended by itself: {outcome['end_reason']}")
             elif not outcome["captured"] and open_for_s > SILENT_S:
-                self._warn(call.point, "no-packet", f"no packet in {open_for_s:.0f} s: is the filter right, is the point on the path?")
+                self._warn(
+                    call.point,
+                    "no-packet",
+                    f"no packet in {open_for_s:.0f} s: is the filter right, is the point on the path?",
+                )
         if states:
             self._say("capture.state", points=states)
 
@@ -274,9 +277,13 @@ def _without(outcome: Outcome, *keys: str) -> dict[str, Any]:
 
 def planned_record(run_id: str, plan: CapturePlan, version: str, broker: str) -> RunRecord:
     """Return the record of a run before anything has happened."""
-    points = tuple(
-        PointRecord(name=p.point, state="planned", node=p.node, interface=p.interface) for p in plan.points
-    )
+    points = tuple(PointRecord(name=p.point, state="planned", node=p.node, interface=p.interface) for p in plan.points)
     return RunRecord(
-        run_id=run_id, name=plan.name, version=version, started_ns=time.time_ns(), points=points, plan=plan, broker=broker
+        run_id=run_id,
+        name=plan.name,
+        version=version,
+        started_ns=time.time_ns(),
+        points=points,
+        plan=plan,
+        broker=broker,
     )

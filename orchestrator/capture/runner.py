@@ -31,7 +31,7 @@ class Runner(Protocol):
     def gather(
         self, calls: Sequence[Call], timeout_s: float, give_up: Callable[[], bool] = lambda: False
     ) -> Iterator[tuple[Call, Outcome]]:
-        """Start all *calls* at once; yield each with its outcome as it ends, and a time-out for what does not in time."""
+        """Start all *calls* at once; yield each with its outcome as it ends, a time-out for what does not in time."""
         ...
 
     def close(self) -> None:

@@ -168,7 +168,8 @@ def _arm(site: Site, run_id: str, plan: PointPlan, connection: _Connection, numb
     clock = site.exchange_clocks(run_id, plan.point, connection, EXCHANGES_AT_EDGES)
     armed = capture.arm(_transport(connection), spec_of(run_id, plan))
     return {
-        "ok": True, "link_type": armed.link_type, "tcpdump": armed.tcpdump_version, "privilege": armed.privilege, **clock
+        "ok": True, "link_type": armed.link_type, "tcpdump": armed.tcpdump_version,
+        "privilege": armed.privilege, **clock,
     }  # fmt: skip
 
 

@@ -37,14 +37,16 @@ def shared_key(runs: Path, given: str | None) -> bytes:
         try:
             return bytes.fromhex(given)
         except ValueError as error:
-            raise InputError("VANISHPOINT_STORE_KEY is not hexadecimal", hint="Make one with: openssl rand -hex 32") from error
+            msg = "VANISHPOINT_STORE_KEY is not hexadecimal"
+            raise InputError(msg, hint="Make one with: openssl rand -hex 32") from error
     path = runs / KEY_FILE
     runs.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         if path.stat().st_mode & 0o077:
-            raise InputError(f"{path}: others may read the store key", hint=f"chmod 600 {path}") from None
+            msg = f"{path}: others may read the store key"
+            raise InputError(msg, hint=f"chmod 600 {path}") from None
         return bytes.fromhex(path.read_text(encoding="ascii").strip())
     with os.fdopen(descriptor, "w") as out:
         key = new_key()
@@ -62,7 +64,8 @@ class RunStore:
     def run(self, run_id: str) -> RunDirectory:
         """Return the directory of *run_id*."""
         if not POINT_NAME.match(run_id):
-            raise InputError(f"{run_id!r} is no run id", hint="It comes from `vanishpoint run`.")
+            msg = f"{run_id!r} is no run id"
+            raise InputError(msg, hint="It comes from `vanishpoint run`.")
         return RunDirectory(self.runs / run_id)
 
     def seal(self, run_id: str, plan: CapturePlan) -> None:
@@ -83,12 +86,15 @@ class RunStore:
             body, seal = data["plan"], str(data["seal"])
         except OSError as error:
             hint = "Worker and orchestrator must see the same --runs directory."
-            raise InputError(f"{path}: {error.strerror}", hint=hint) from error
+            msg = f"{path}: {error.strerror}"
+            raise InputError(msg, hint=hint) from error
         except (ValueError, KeyError, TypeError) as error:
-            raise EvidenceError(f"{path}: not a sealed plan", hint="Start the run again.") from error
+            msg = f"{path}: not a sealed plan"
+            raise EvidenceError(msg, hint="Start the run again.") from error
         if not hmac.compare_digest(seal, self._seal(run_id, body)):
             hint = "Give worker and orchestrator the same store key, or start the run again."
-            raise EvidenceError(f"{path}: the seal does not fit the plan", hint=hint)
+            msg = f"{path}: the seal does not fit the plan"
+            raise EvidenceError(msg, hint=hint)
         return decode(CapturePlan, body)
 
     def _seal(self, run_id: str, body: object) -> str:

@@ -12,18 +12,27 @@ from orchestrator.cli.output import escape
 
 @click.command("add")
 @click.argument("run")
-@click.option("--point", "points", multiple=True, required=True, callback=read_points, metavar="NAME=FILE[,FILE…]",
-              help="The capture point and its files.")
+@click.option(
+    "--point",
+    "points",
+    multiple=True,
+    required=True,
+    callback=read_points,
+    metavar="NAME=FILE[,FILE…]",
+    help="The capture point and its files.",
+)
 @click.option("--from", "supplied_by", required=True, help="Who handed it over; goes into the journal.")
-@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where runs are.")  # fmt: skip
+@click.option(
+    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where runs are."
+)
 def command(run: str, points: dict[str, list[Path]], supplied_by: str, runs: Path) -> None:
     """Take a capture that somebody hands over into RUN: copied, hashed, its clock unknown.
 
     Example: vanishpoint add 20260314-102107-7f3a --point carrier=pop.pcap --from "Carrier NOC"
     """
-    from orchestrator.archive.journal import Journal  # noqa: PLC0415
-    from orchestrator.archive.layout import find_run  # noqa: PLC0415
-    from orchestrator.pipeline import add_capture  # noqa: PLC0415
+    from orchestrator.archive.journal import Journal
+    from orchestrator.archive.layout import find_run
+    from orchestrator.pipeline import add_capture
 
     directory = find_run(runs, run)
     journal = Journal(directory.journal)

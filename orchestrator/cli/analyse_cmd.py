@@ -19,14 +19,27 @@ if TYPE_CHECKING:
 
 @click.command("analyse")
 @click.argument("run", required=False)
-@click.option("--point", "points", multiple=True, callback=read_points, metavar="NAME=FILE[,FILE…]",
-              help="A capture point and its files; give them in path order, nearest to the clients first.")
+@click.option(
+    "--point",
+    "points",
+    multiple=True,
+    callback=read_points,
+    metavar="NAME=FILE[,FILE…]",
+    help="A capture point and its files; give them in path order, nearest to the clients first.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Directory of the run that is made from --point files.")
 @click.option("--inventory", type=click.Path(path_type=Path), help="Inventory that the points belong to.")
 @click.option("--reference", help="Point whose clock all times are stated in.  [default: the first]")
-@click.option("--order", type=click.Choice(["given", "auto"]), default="given", show_default=True,
-              help="Take the path order as given, or from the packets.")
-@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where runs are.")
+@click.option(
+    "--order",
+    type=click.Choice(["given", "auto"]),
+    default="given",
+    show_default=True,
+    help="Take the path order as given, or from the packets.",
+)
+@click.option(
+    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where runs are."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print result.json instead of the report.")  # fmt: skip
 def command(
     run: str | None, points: dict[str, list[Path]], out: Path | None, inventory: Path | None, reference: str | None,
@@ -36,12 +49,15 @@ def command(
 
     Example: vanishpoint analyse --point client=a.pcap --point server=b.pcapng --out case-17
     """
-    from orchestrator.archive.layout import find_run  # noqa: PLC0415
-    from orchestrator.pipeline import analyse  # noqa: PLC0415  # numba takes its time
+    from orchestrator.archive.layout import find_run
+    from orchestrator.pipeline import analyse  # numba takes its time
 
     if (run is None) == (not points):
-        raise click.UsageError("give either a RUN or --point NAME=FILE")  # noqa: EM101
-    directory = find_run(runs, run) if run is not None else _open(points, out or runs, inventory, reference, order, out is None)
+        msg = "give either a RUN or --point NAME=FILE"
+        raise click.UsageError(msg)
+    directory = (
+        find_run(runs, run) if run is not None else _open(points, out or runs, inventory, reference, order, out is None)
+    )
     analyse(directory, check_order=run is None and order == "given")
     path = directory.result if as_json else directory.report_text
     click.echo(path.read_text(encoding="utf-8"), nl=False)
@@ -53,8 +69,8 @@ def _open(
     points: dict[str, list[Path]], out: Path, inventory: Path | None, reference: str | None, order: str, below: bool,  # noqa: FBT001
 ) -> RunDirectory:  # fmt: skip
     """Make a run from the files given."""
-    from orchestrator.archive.layout import RunDirectory, new_run_id  # noqa: PLC0415
-    from orchestrator.pipeline import open_offline, suggest_order  # noqa: PLC0415
+    from orchestrator.archive.layout import RunDirectory, new_run_id
+    from orchestrator.pipeline import open_offline, suggest_order
 
     run_id = new_run_id(time.time_ns(), secrets.token_hex(2))
     directory = RunDirectory(out / run_id if below else out)
@@ -68,20 +84,22 @@ def _open(
 
 def _plan(inventory: Path, points: dict[str, list[Path]]) -> CapturePlan:
     """Return the paths that *inventory* knows between its clients and servers, cut to *points*."""
-    from orchestrator.config.inventory import load_inventory  # noqa: PLC0415
-    from orchestrator.core.plan import plan_capture  # noqa: PLC0415
-    from orchestrator.errors import InventoryError  # noqa: PLC0415
-    from orchestrator.model.playbook import Flow, Playbook, Window  # noqa: PLC0415
+    from orchestrator.config.inventory import load_inventory
+    from orchestrator.core.plan import plan_capture
+    from orchestrator.errors import InventoryError
+    from orchestrator.model.playbook import Flow, Playbook, Window
 
     topology = load_inventory(inventory)
     unknown = sorted(set(points) - set(topology.points))
     if unknown:
         hint = f"It knows {', '.join(topology.points)}."
-        raise InventoryError(f"{inventory}: no capture point {', '.join(unknown)}", hint=hint)
+        msg = f"{inventory}: no capture point {', '.join(unknown)}"
+        raise InventoryError(msg, hint=hint)
     clients = tuple(n.name for n in topology.nodes.values() if n.role == "client" and n.addresses)
     servers = [n.name for n in topology.nodes.values() if n.role == "server" and n.addresses]
     if not clients or not servers:
-        raise InventoryError(f"{inventory}: no node with role client, or none with role server", hint="Give roles and addresses.")
+        msg = f"{inventory}: no node with role client, or none with role server"
+        raise InventoryError(msg, hint="Give roles and addresses.")
     playbook = Playbook(
         name=topology.name, about="", inventory=str(inventory.resolve()), points=tuple(points), min_points=1,
         flows=tuple(Flow(name=s, clients=clients, to=s) for s in servers), window=Window(duration_ns=1_000_000_000),

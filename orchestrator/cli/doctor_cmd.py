@@ -27,8 +27,8 @@ def command(playbook: Path, overrides: dict[str, str], *, as_json: bool) -> int:
 
     Example: vanishpoint doctor playbooks/call-centre-rst.yaml
     """
-    from orchestrator.config.playbook import load_both  # noqa: PLC0415
-    from orchestrator.core.plan import plan_capture  # noqa: PLC0415
+    from orchestrator.config.playbook import load_both
+    from orchestrator.core.plan import plan_capture
 
     plan = plan_capture(*load_both(playbook, overrides))
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -42,10 +42,10 @@ def command(playbook: Path, overrides: dict[str, str], *, as_json: bool) -> int:
 
 def _ask(plan: PointPlan) -> dict[str, Any]:
     """Return what preflight finds at one point; a host that cannot be reached is an answer."""
-    from orchestrator.capture.steps import login_of, spec_of  # noqa: PLC0415
-    from probes import preflight  # noqa: PLC0415
-    from probes.errors import ProbeError  # noqa: PLC0415
-    from probes.ssh import connect  # noqa: PLC0415
+    from orchestrator.capture.steps import login_of, spec_of
+    from probes import preflight
+    from probes.errors import ProbeError
+    from probes.ssh import connect
 
     answer: dict[str, Any] = {"point": plan.point, "node": plan.node, "interface": plan.interface}
     try:
@@ -66,7 +66,9 @@ def _text(answers: list[dict[str, Any]]) -> list[str]:
     for answer in answers:
         reasons = sorted(answer["reasons"], key=lambda r: ("no-go", "warning", "info").index(r["severity"]))
         worst = reasons[0]["message"] if reasons and reasons[0]["severity"] != "info" else ""
-        rows.append((answer["point"], f"{answer['node']}:{answer['interface']}", "GO" if answer["go"] else "NO-GO", worst))
+        rows.append(
+            (answer["point"], f"{answer['node']}:{answer['interface']}", "GO" if answer["go"] else "NO-GO", worst)
+        )
     lines = table(rows)
     for answer in answers:
         lines += [

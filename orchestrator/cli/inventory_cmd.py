@@ -44,7 +44,7 @@ def show(file: Path, *, as_json: bool) -> None:
     """Print nodes and points of FILE as they are understood."""
     topology = _load(file)
     if as_json:
-        from orchestrator.model.codec import encode  # noqa: PLC0415  # not needed for text
+        from orchestrator.model.codec import encode  # not needed for text
 
         print_json(encode(topology))
         return
@@ -70,7 +70,7 @@ def graph(file: Path, *, form: str) -> None:
 
 
 def _load(file: Path) -> Topology:
-    from orchestrator.config.inventory import load_inventory  # noqa: PLC0415  # pydantic takes its time
+    from orchestrator.config.inventory import load_inventory  # pydantic takes its time
 
     return load_inventory(file)
 

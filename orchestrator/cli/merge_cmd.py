@@ -15,11 +15,19 @@ from orchestrator.cli.output import escape
 
 @click.command("merge")
 @click.argument("run", required=False)
-@click.option("--point", "points", multiple=True, callback=read_points, metavar="NAME=FILE[,FILE…]",
-              help="A capture point and its files, in path order.")
+@click.option(
+    "--point",
+    "points",
+    multiple=True,
+    callback=read_points,
+    metavar="NAME=FILE[,FILE…]",
+    help="A capture point and its files, in path order.",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write.  [default: merged.pcapng of RUN]")
 @click.option("--reference", help="Point whose clock all times are stated in.  [default: the first]")
-@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where runs are.")  # fmt: skip
+@click.option(
+    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where runs are."
+)
 def command(
     run: str | None, points: dict[str, list[Path]], output: Path | None, reference: str | None, runs: Path
 ) -> None:
@@ -27,16 +35,18 @@ def command(
 
     Example: vanishpoint merge --point client=a.pcap --point server=b.pcap -o merged.pcapng
     """
-    from orchestrator.archive.layout import RunDirectory, find_run, new_run_id  # noqa: PLC0415
-    from orchestrator.pipeline import merge, open_offline  # noqa: PLC0415  # numba takes its time
+    from orchestrator.archive.layout import RunDirectory, find_run, new_run_id
+    from orchestrator.pipeline import merge, open_offline  # numba takes its time
 
     if (run is None) == (not points):
-        raise click.UsageError("give either a RUN or --point NAME=FILE")  # noqa: EM101
+        msg = "give either a RUN or --point NAME=FILE"
+        raise click.UsageError(msg)
     if run is not None:
         click.echo(escape(str(merge(find_run(runs, run), output))))
         return
     if output is None:
-        raise click.UsageError("--point needs -o FILE")  # noqa: EM101
+        msg = "--point needs -o FILE"
+        raise click.UsageError(msg)
     with tempfile.TemporaryDirectory() as scratch:
         directory = RunDirectory(Path(scratch) / "merge")
         run_id = new_run_id(time.time_ns(), secrets.token_hex(2))

@@ -45,9 +45,9 @@ def command(playbook: Path, overrides: dict[str, str], *, as_json: bool) -> None
 
     Example: vanishpoint plan playbooks/call-centre-rst.yaml --set window.duration=10m
     """
-    from orchestrator.config.playbook import load_both  # noqa: PLC0415  # pydantic takes its time
-    from orchestrator.core.plan import plan_capture  # noqa: PLC0415
-    from orchestrator.model.codec import encode  # noqa: PLC0415
+    from orchestrator.config.playbook import load_both  # pydantic takes its time
+    from orchestrator.core.plan import plan_capture
+    from orchestrator.model.codec import encode
 
     plan = plan_capture(*load_both(playbook, overrides))
     if as_json:

@@ -46,7 +46,7 @@ class _Lines:
         self.stuck = passing
         click.echo(f"{start}{time.monotonic() - self.begun:6.1f} s  {escape(text)}", err=True, nl=not passing)
 
-    def _text(self, event: str, fields: dict[str, Any]) -> str | None:
+    def _text(self, event: str, fields: dict[str, Any]) -> str | None:  # noqa: PLR0911, C901  # one return a case reads best
         match event:
             case "capture.arming":
                 return f"arming {len(fields['points'])} points: {', '.join(fields['points'])}"

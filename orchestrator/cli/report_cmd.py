@@ -9,18 +9,20 @@ import click
 
 @click.command("report")
 @click.argument("run")
-@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where runs are.")
+@click.option(
+    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where runs are."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print result.json.")
 def command(run: str, runs: Path, *, as_json: bool) -> None:
     """Print the report of RUN; analyse it first where that was not done.
 
     Example: vanishpoint report 20260314-102107-7f3a
     """
-    from orchestrator.archive.layout import find_run  # noqa: PLC0415
+    from orchestrator.archive.layout import find_run
 
     directory = find_run(runs, run)
     if not directory.result.exists() or not directory.report_text.exists():
-        from orchestrator.pipeline import analyse  # noqa: PLC0415  # numba takes its time
+        from orchestrator.pipeline import analyse  # numba takes its time
 
         analyse(directory, check_order=False)
     path = directory.result if as_json else directory.report_text

@@ -38,15 +38,16 @@ INTERRUPTED = 130
 @click.option("--json", "as_json", is_flag=True, help="Print result.json; progress as JSON lines.")
 @click.option("--no-analyse", "only_capture", is_flag=True, help="Capture and collect only.")
 def command(
-    playbook: Path, broker: str | None, runs: Path | None, overrides: dict[str, str], *, as_json: bool, only_capture: bool
+    playbook: Path, broker: str | None, runs: Path | None, overrides: dict[str, str], *, as_json: bool, only_capture:
+    bool
 ) -> int:  # fmt: skip
     """Capture one window at every point of PLAYBOOK, collect, analyse and merge. Ctrl-C closes the window early.
 
     Example: vanishpoint run playbooks/call-centre-rst.yaml --set window.duration=10m
     """
-    from orchestrator.config.playbook import load_both  # noqa: PLC0415 - heavy imports stay out of --help
-    from orchestrator.core.plan import plan_capture  # noqa: PLC0415
-    from orchestrator.settings import read_settings  # noqa: PLC0415
+    from orchestrator.config.playbook import load_both
+    from orchestrator.core.plan import plan_capture
+    from orchestrator.settings import read_settings
 
     settings = read_settings(broker=broker, runs=runs)
     loaded, topology = load_both(playbook, overrides)
@@ -63,7 +64,7 @@ def command(
 
 def _check_authority(plan: CapturePlan) -> None:
     """Refuse to capture outside the time for which it was allowed."""
-    from orchestrator.errors import PlaybookError  # noqa: PLC0415
+    from orchestrator.errors import PlaybookError
 
     granted = plan.authority
     if granted is None:
@@ -72,7 +73,8 @@ def _check_authority(plan: CapturePlan) -> None:
     begins, ends = granted.valid_from_ns, granted.valid_until_ns
     if (begins is not None and now < begins) or (ends is not None and now + plan.window.duration_ns > ends):
         hint = "Capture within authority.valid, or have it extended and change the playbook."
-        raise PlaybookError(f"{plan.name}: the authority {granted.ticket or ''} does not cover this window", hint=hint)
+        msg = f"{plan.name}: the authority {granted.ticket or ''} does not cover this window"
+        raise PlaybookError(msg, hint=hint)
 
 
 @contextmanager
@@ -88,8 +90,8 @@ def _interrupts() -> Iterator[Callable[[], bool]]:
 
 
 def _runner(settings: Settings) -> tuple[RunStore, Runner]:
-    from orchestrator.capture.store import RunStore, new_key, shared_key  # noqa: PLC0415
-    from orchestrator.tasks.runner import EmbeddedRunner, connect_redis  # noqa: PLC0415
+    from orchestrator.capture.store import RunStore, new_key, shared_key
+    from orchestrator.tasks.runner import EmbeddedRunner, connect_redis
 
     if settings.broker is None:
         store = RunStore(settings.runs, new_key())
@@ -99,15 +101,16 @@ def _runner(settings: Settings) -> tuple[RunStore, Runner]:
 
 
 def _capture(
-    store: RunStore, runner: Runner, plan: CapturePlan, playbook: Playbook, source: Path, interrupted: Callable[[], bool], *,
+    store: RunStore, runner: Runner, plan: CapturePlan, playbook: Playbook, source: Path, interrupted: Callable[[],
+    bool], *,
     as_json: bool,
 ) -> tuple[RunDirectory, RunRecord]:  # fmt: skip
     """Make the run directory and carry the plan out."""
-    from orchestrator import __version__  # noqa: PLC0415
-    from orchestrator.archive.journal import Journal  # noqa: PLC0415
-    from orchestrator.archive.layout import new_run_id  # noqa: PLC0415
-    from orchestrator.capture.driver import Driver, planned_record  # noqa: PLC0415
-    from orchestrator.cli.progress import reporter  # noqa: PLC0415
+    from orchestrator import __version__
+    from orchestrator.archive.journal import Journal
+    from orchestrator.archive.layout import new_run_id
+    from orchestrator.capture.driver import Driver, planned_record
+    from orchestrator.cli.progress import reporter
 
     run_id = new_run_id(time.time_ns(), secrets.token_hex(2))
     run = store.run(run_id).create()
@@ -129,7 +132,7 @@ def _capture(
 
 def _conclude(run: RunDirectory, record: RunRecord, *, as_json: bool, only_capture: bool) -> int:
     """Analyse what was collected, print it, and return the exit code."""
-    from orchestrator.errors import CaptureFailedError  # noqa: PLC0415
+    from orchestrator.errors import CaptureFailedError
 
     collected = [p for p in record.points if p.state == "collected" and p.files]
     missing = [p for p in record.points if p.state != "collected"]
@@ -138,7 +141,8 @@ def _conclude(run: RunDirectory, record: RunRecord, *, as_json: bool, only_captu
             return INTERRUPTED
         reasons = "; ".join(f"{p.name}: {p.reason.message}" for p in missing if p.reason) or "see journal.jsonl"
         cures = list(dict.fromkeys(p.reason.cure for p in missing if p.reason))
-        raise CaptureFailedError(f"no point was captured: {reasons}", hint=cures[0] if cures else f"Look at {run.journal}.")
+        msg = f"no point was captured: {reasons}"
+        raise CaptureFailedError(msg, hint=cures[0] if cures else f"Look at {run.journal}.")
     if record.opened_ns is None:
         _print_missing(missing)
     if not only_capture:
@@ -146,12 +150,13 @@ def _conclude(run: RunDirectory, record: RunRecord, *, as_json: bool, only_captu
     if record.interrupted:
         return INTERRUPTED
     if record.opened_ns is None:
-        raise CaptureFailedError("the window was never opened", hint=f"Look at {run.journal} for the reason.")
+        msg = "the window was never opened"
+        raise CaptureFailedError(msg, hint=f"Look at {run.journal} for the reason.")
     return POINTS_MISSING if missing else 0
 
 
 def _analyse(run: RunDirectory, *, as_json: bool) -> None:
-    from orchestrator.pipeline import analyse, merge  # noqa: PLC0415
+    from orchestrator.pipeline import analyse, merge
 
     analyse(run)
     merged = merge(run)

@@ -21,7 +21,7 @@ def command(kind: str, *, write: bool) -> None:
 
     Example: vanishpoint schema inventory > inventory/schema.json
     """
-    from orchestrator.config.schemas import json_schema  # noqa: PLC0415  # pydantic takes its time
+    from orchestrator.config.schemas import json_schema  # pydantic takes its time
 
     schema = json_schema(kind)
     if not write:

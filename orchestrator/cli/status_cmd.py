@@ -12,15 +12,17 @@ from orchestrator.cli.output import print_json, print_lines, table
 
 @click.command("status")
 @click.argument("run")
-@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where runs are.")
+@click.option(
+    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where runs are."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(run: str, runs: Path, *, as_json: bool) -> None:
     """Show the state of RUN and of each of its points.
 
     Example: vanishpoint status 20260314-102107-7f3a
     """
-    from orchestrator.archive.journal import Journal  # noqa: PLC0415
-    from orchestrator.archive.layout import find_run  # noqa: PLC0415
+    from orchestrator.archive.journal import Journal
+    from orchestrator.archive.layout import find_run
 
     directory = find_run(runs, run)
     record = directory.read_record()
@@ -36,7 +38,15 @@ def command(run: str, runs: Path, *, as_json: bool) -> None:
     ]  # fmt: skip
     phase = _phase(lines, opened=record.opened_ns is not None, closed=record.closed_ns is not None)
     if as_json:
-        print_json({"run_id": record.run_id, "phase": phase, "points": points, "opened_ns": record.opened_ns, "closed_ns": record.closed_ns})
+        print_json(
+            {
+                "run_id": record.run_id,
+                "phase": phase,
+                "points": points,
+                "opened_ns": record.opened_ns,
+                "closed_ns": record.closed_ns,
+            }
+        )
         return
     rows = [("point", "state", "packets", "kernel drops", "reason")]
     rows += [(p["name"], p["state"], _text(p["packets"]), _text(p["kernel_drops"]), p["reason"] or "") for p in points]

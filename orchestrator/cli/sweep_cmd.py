@@ -17,8 +17,8 @@ def command(inventory: Path, run_id: str | None) -> int:
 
     Example: vanishpoint sweep inventory/call-centre.yaml
     """
-    from orchestrator.capture.steps import sweep_host  # noqa: PLC0415
-    from orchestrator.config.inventory import load_inventory  # noqa: PLC0415
+    from orchestrator.capture.steps import sweep_host
+    from orchestrator.config.inventory import load_inventory
 
     silent = 0
     for node in load_inventory(inventory).nodes.values():

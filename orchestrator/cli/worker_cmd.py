@@ -18,12 +18,13 @@ def command(broker: str | None, runs: Path | None, threads: int) -> int:
 
     Example: vanishpoint worker --broker redis://queue.example:6379/0 --runs /srv/runs
     """
-    from orchestrator.capture.store import RunStore, shared_key  # noqa: PLC0415
-    from orchestrator.settings import read_settings  # noqa: PLC0415
-    from orchestrator.tasks.runner import serve  # noqa: PLC0415
+    from orchestrator.capture.store import RunStore, shared_key
+    from orchestrator.settings import read_settings
+    from orchestrator.tasks.runner import serve
 
     settings = read_settings(broker=broker, runs=runs)
     if settings.broker is None:
-        raise click.UsageError("name a broker: --broker redis://HOST:PORT/DB or VANISHPOINT_BROKER")  # noqa: EM101
+        msg = "name a broker: --broker redis://HOST:PORT/DB or VANISHPOINT_BROKER"
+        raise click.UsageError(msg)
     store = RunStore(settings.runs, shared_key(settings.runs, settings.store_key))
     return serve(settings.broker, store, threads)

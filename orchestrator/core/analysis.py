@@ -202,9 +202,13 @@ def _facts(
             end = max(end, window[1] + max(0, post_roll_ns - DRAIN_NS)) if len(times) else window[1]
         facts.append(
             PointFacts(
-                start_ns=start, end_ns=end, kernel_drops=one.kernel_drops, packets=len(one.packets),
-                complete=one.complete, uncertainty_ns=clock.uncertainty_ns,
-            )  # fmt: skip
+                start_ns=start,
+                end_ns=end,
+                kernel_drops=one.kernel_drops,
+                packets=len(one.packets),
+                complete=one.complete,
+                uncertainty_ns=clock.uncertainty_ns,
+            )
         )
     return facts
 
@@ -255,12 +259,17 @@ def _vanished(
         row = int(tokens.row[token, last])
         entries.append(
             Vanished(
-                flow=flow_key(packets, row), kind=KINDS[int(kind[token])], bytes=int(packets.payload[row]),
-                last_seen=names[last], first_missing=names[int(verdicts.missing_at[token])],
+                flow=flow_key(packets, row),
+                kind=KINDS[int(kind[token])],
+                bytes=int(packets.payload[row]),
+                last_seen=names[last],
+                first_missing=names[int(verdicts.missing_at[token])],
                 verdict="confirmed" if verdicts.verdict[token] == CONFIRMED else "probable",
-                time_ns=int(verdicts.time_ns[token]), frame=int(frames[row]),
-                recovered=bool(verdicts.recovered[token]), superseded=bool(verdicts.superseded[token]),
-            )  # fmt: skip
+                time_ns=int(verdicts.time_ns[token]),
+                frame=int(frames[row]),
+                recovered=bool(verdicts.recovered[token]),
+                superseded=bool(verdicts.superseded[token]),
+            )
         )
     return entries
 

@@ -49,7 +49,10 @@ class PairBounds:
 
 
 def bound_pair(
-    forward_a: NDArray[np.int64], forward_b: NDArray[np.int64], reverse_a: NDArray[np.int64], reverse_b: NDArray[np.int64]
+    forward_a: NDArray[np.int64],
+    forward_b: NDArray[np.int64],
+    reverse_a: NDArray[np.int64],
+    reverse_b: NDArray[np.int64],
 ) -> PairBounds | None:
     """Return the bounds of B's clock from times of the same packets on both clocks, None where there are none.
 
@@ -73,10 +76,8 @@ def bound_pair(
             drift = _widest(upper, lower)
     margin = _margin(drift, upper, lower)
     low, high = _hard(drift, upper, lower, margin)
-    if one_sided:
-        offset = high if len(forward_a) else low
-    else:
-        offset = (_above(drift, upper) + _below(drift, lower)) / 2
+    middle = (_above(drift, upper) + _below(drift, lower)) / 2
+    offset = middle if not one_sided else high if len(forward_a) else low
     return PairBounds(
         at_ns=at, offset_ns=offset + coarse, drift=drift, low_ns=low + coarse, high_ns=high + coarse,
         forward=len(forward_a), reverse=len(reverse_a), violation_ns=max(0.0, -margin),

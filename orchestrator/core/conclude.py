@@ -122,15 +122,20 @@ def _nothing_lost(grounds: Grounds, measured: Sequence[SegmentRow]) -> list[Find
     total = sum(1 for r in measured if r.sent and not r.span)
     high = max((r.loss.high for r in clean if r.loss is not None), default=1.0)
     open_count = sum(r.undecided for r in clean)
-    statement = f"Nothing vanished on {len(clean)} of {total} measured segment directions (at least {smallest:,} packets each"
+    statement = (
+        f"Nothing vanished on {len(clean)} of {total} measured segment directions (at least {smallest:,} packets each"
+    )
     statement += f", so loss is below {percent(high)} on every one)." if high < MOSTLY else ": few)."
     if open_count:
         statement += f" {open_count:,} could not be decided there."
     return [
         Finding(
-            id="nothing-lost", kind="no-loss", verdict="proved" if not grounds.unsound else "supported", statement=statement,
+            id="nothing-lost",
+            kind="no-loss",
+            verdict="proved" if not grounds.unsound else "supported",
+            statement=statement,
             alternatives=(f"degraded captures: {', '.join(grounds.unsound)}",) if grounds.unsound else (),
-        )  # fmt: skip
+        )
     ]
 
 
@@ -154,7 +159,8 @@ def _birth(origin: str, after: str | None, before: str | None, side: str, resets
     first = resets[0]
     causes = Counter(r.cause for r in resets)
     if origin == "network":
-        statement = f"{number} claiming to be from {names} {verb} born between {after} and {before}: not seen at {after}, which lies nearer to the claimed sender."
+        statement = f"{number} claiming to be from {names} {verb} born between {after} and {before}:"
+        statement += f" not seen at {after}, which lies nearer to the claimed sender."
         verdict, alternatives = "proved", ()
     elif origin == "endpoint":
         statement = f"{number} {verb} born at or behind {before}, on the {side}s' side: {names}."
@@ -169,7 +175,7 @@ def _birth(origin: str, after: str | None, before: str | None, side: str, resets
     return Finding(
         id=f"reset-{after or 'end'}-{before}-{side}", kind="reset-origin", verdict=verdict,  # type: ignore[arg-type]
         statement=statement, segment=(after, before), evidence=evidence, alternatives=alternatives,
-        would_change_it=(f"a capture on the claimed sender ({names})",) if origin != "endpoint" or after is None else (),
+        would_change_it=(f"a capture on the claimed sender ({names})",) if origin != "endpoint" else (),
     )  # fmt: skip
 
 
@@ -186,15 +192,19 @@ def _bursts(grounds: Grounds) -> list[Finding]:
     flows = sum(b.flows for b in grounds.bursts)
     survivors = sum(b.survivors for b in grounds.bursts)
     statement = (
-        f"{len(grounds.bursts):,} time{'s' if len(grounds.bursts) != 1 else ''} several connections of one host end at once:"
-        f" {flows:,} flows of {', '.join(hosts[:3])} within {spread / 1e6:.3g} ms; {survivors:,} other flows of these hosts lived on."
+        f"{len(grounds.bursts):,} time{'s' if len(grounds.bursts) != 1 else ''} several connections of one host"
+        f" end at once: {flows:,} flows of {', '.join(hosts[:3])} within {spread / 1e6:.3g} ms;"
+        f" {survivors:,} other flows of these hosts lived on."
     )
     return [
         Finding(
-            id="bursts", kind="burst", verdict="supported", statement=statement,
+            id="bursts",
+            kind="burst",
+            verdict="supported",
+            statement=statement,
             alternatives=("the program ended", "security software closed them", "the host or its link changed"),
             would_change_it=("the application's log at these times",),
-        )  # fmt: skip
+        )
     ]
 
 
@@ -213,15 +223,30 @@ def _attempts(grounds: Grounds) -> list[Finding]:
             f" by {len(clients):,} client{'s' if len(clients) != 1 else ''}, last seen at {', '.join(last)}."
         )
         if preceded:
-            statement += f" It comes before {len(preceded):,} of {len(grounds.bursts):,} bursts of resets of the same client."
+            statement += (
+                f" It comes before {len(preceded):,} of {len(grounds.bursts):,} bursts of resets of the same client."
+            )
         found.append(
             Finding(
-                id=f"unanswered-{target}", kind="syn-unanswered", verdict="supported", statement=statement,
+                id=f"unanswered-{target}",
+                kind="syn-unanswered",
+                verdict="supported",
+                statement=statement,
                 segment=(last[0], None) if len(last) == 1 else None,
-                evidence=(Evidence(point=attempts[0].last_seen, frame=attempts[0].frame, filter=f"tcp.flags.syn==1 && ip.dst=={target.rsplit(':', 1)[0]}"),),
-                alternatives=("a filter or policy beyond that point", "a route that leads elsewhere", "the service or its host is down"),
+                evidence=(
+                    Evidence(
+                        point=attempts[0].last_seen,
+                        frame=attempts[0].frame,
+                        filter=f"tcp.flags.syn==1 && ip.dst=={target.rsplit(':', 1)[0]}",
+                    ),
+                ),
+                alternatives=(
+                    "a filter or policy beyond that point",
+                    "a route that leads elsewhere",
+                    "the service or its host is down",
+                ),
                 would_change_it=(f"a capture beyond {', '.join(last)}: host {target.rsplit(':', 1)[0]}",),
-            )  # fmt: skip
+            )
         )
     return found
 
@@ -238,7 +263,9 @@ def _outer(grounds: Grounds, measured: Sequence[SegmentRow]) -> list[Finding]:
         if not row.inferred or not (row.holes or row.resent):
             continue
         if row.holes:
-            statement = f"Inferred from TCP: {row.holes:,} data ranges were lost before {row.far} (later filled by a resend)."
+            statement = (
+                f"Inferred from TCP: {row.holes:,} data ranges were lost before {row.far} (later filled by a resend)."
+            )
         else:
             statement = (
                 f"Inferred from TCP: {row.resent:,} data packets were sent again after they passed {row.near}:"
@@ -246,10 +273,13 @@ def _outer(grounds: Grounds, measured: Sequence[SegmentRow]) -> list[Finding]:
             )
         found.append(
             Finding(
-                id=f"outer-{row.near or 'before'}-{row.far or 'beyond'}-{row.direction}", kind="outer", verdict="supported",
-                statement=statement, segment=(row.near, row.far),
+                id=f"outer-{row.near or 'before'}-{row.far or 'beyond'}-{row.direction}",
+                kind="outer",
+                verdict="supported",
+                statement=statement,
+                segment=(row.near, row.far),
                 would_change_it=("a capture point on that side",),
-            )  # fmt: skip
+            )
         )
     return found
 
@@ -260,17 +290,21 @@ def _unmeasured(grounds: Grounds, measured: Sequence[SegmentRow]) -> list[Findin
     if grounds.absent:
         found.append(
             Finding(
-                id="absent-points", kind="coverage", verdict="not-proved",
+                id="absent-points",
+                kind="coverage",
+                verdict="not-proved",
                 statement=f"No capture from {', '.join(grounds.absent)}: the segments beside them are measured as one.",
-            )  # fmt: skip
+            )
         )
     if not any(r.sent for r in measured) and len(grounds.points) > 1:
         found.append(
             Finding(
-                id="no-shared-traffic", kind="coverage", verdict="not-proved",
+                id="no-shared-traffic",
+                kind="coverage",
+                verdict="not-proved",
                 statement="No packet was seen at two points, so nothing can be said about the segments between them.",
                 would_change_it=("captures of the same traffic at the same time",),
-            )  # fmt: skip
+            )
         )
     return found
 
@@ -298,18 +332,26 @@ def _answer(
         worst = max(sure, key=lost_on)
         only_opening = all(v.kind == "syn" for v in grounds.vanished if v.last_seen == worst.near)
         if only_opening and worst.delivered:
-            return "yes", "policy", f"connection attempts vanish on {place(worst)} while other packets pass: a filter or a route."
+            return (
+                "yes",
+                "policy",
+                f"connection attempts vanish on {place(worst)} while other packets pass: a filter or a route.",
+            )
         return "yes", "segment", f"packets vanish on {place(worst)}, {worst.direction} direction."
     if made:
         first = made[0]
         return "yes", "policy", f"resets are made in the network, between {first.born_after} and {first.born_before}."
     if lossy:
         worst = max(lossy, key=lost_on)
-        return "cannot-tell", "segment", f"packets probably vanish on {place(worst)}, but no drop counters exclude the capture."
+        return (
+            "cannot-tell",
+            "segment",
+            f"packets probably vanish on {place(worst)}, but no drop counters exclude the capture.",
+        )
     return _not_the_network(grounds, measured)
 
 
-def _not_the_network(grounds: Grounds, measured: Sequence[SegmentRow]) -> tuple[str, str, str]:
+def _not_the_network(grounds: Grounds, measured: Sequence[SegmentRow]) -> tuple[str, str, str]:  # noqa: PLR0911  # one return a case reads best
     """Return the answer where nothing accuses a segment."""
     carried = [r for r in measured if r.sent]
     sides = Counter(r.side for r in grounds.resets if r.origin == "endpoint")
@@ -320,7 +362,11 @@ def _not_the_network(grounds: Grounds, measured: Sequence[SegmentRow]) -> tuple[
     if not carried:
         where = grounds.points[0] if grounds.points else "no point"
         if side != "unknown":
-            return "cannot-tell", domain, f"the resets come from the {side}s' side of {where}; the path itself was not measured."
+            return (
+                "cannot-tell",
+                domain,
+                f"the resets come from the {side}s' side of {where}; the path itself was not measured.",
+            )
         return "cannot-tell", "unknown", f"only {where} was captured: the path itself was not measured."
     weak = sum(r.undecided for r in carried) > MOSTLY * sum(r.sent for r in carried)
     if weak or len(grounds.unsound) > MOSTLY * len(grounds.points):
@@ -328,9 +374,17 @@ def _not_the_network(grounds: Grounds, measured: Sequence[SegmentRow]) -> tuple[
     ends = f"{grounds.points[0]} ↔ {grounds.points[-1]}"
     unknown = [r for r in grounds.resets if r.origin == "unknown"]
     if unknown:
-        return "cannot-tell", domain, f"nothing vanished between the points, but {len(unknown):,} resets have no certain maker."
+        return (
+            "cannot-tell",
+            domain,
+            f"nothing vanished between the points, but {len(unknown):,} resets have no certain maker.",
+        )
     if domain == "policy":
-        return "no", "policy", "nothing vanished on the measured path; what the clients tried just before is answered by nobody."
+        return (
+            "no",
+            "policy",
+            "nothing vanished on the measured path; what the clients tried just before is answered by nobody.",
+        )
     if grounds.resets:
         return "no", domain, f"nothing vanished on {ends} and all resets come from the {side}s."
     return "no", "unknown", f"nothing vanished on {ends} and nothing was reset."

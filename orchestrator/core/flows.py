@@ -70,7 +70,9 @@ def _join_translated(
     flip: NDArray[np.uint8],
 ) -> None:
     """Unite tuples that carry the same packets at different points; changes *parent* and *flip*."""
-    partial = (2 * seen < seen.max(axis=1, keepdims=True)).any(axis=1)  # hardly seen at some point that others replace it at
+    partial = (2 * seen < seen.max(axis=1, keepdims=True)).any(
+        axis=1
+    )  # hardly seen at some point that others replace it at
     use = partial[tuple_of]
     marks = packets.marks[rows]
     use &= (marks & (MARK_GROUP | MARK_ICMP_ERROR | MARK_FRAGMENT)) == 0
@@ -94,7 +96,12 @@ def _join_translated(
 
 
 def _may_join(
-    packets: Packets, seen: NDArray[np.int64], left: list[int], right: list[int], examples: tuple[np.int64, np.int64], votes: int
+    packets: Packets,
+    seen: NDArray[np.int64],
+    left: list[int],
+    right: list[int],
+    examples: tuple[np.int64, np.int64],
+    votes: int,
 ) -> bool:
     """Say whether two groups of tuples that share *votes* packets may be one flow.
 

@@ -36,8 +36,21 @@ if TYPE_CHECKING:
 NONE, CONFIRMED, PROBABLE, UNDECIDED = 0, 1, 2, 3
 """Verdict codes: NONE means nothing is missing at the end of the token's route."""
 
-REASONS = ("", "window-edge", "lossy-capture", "no-coverage", "ambiguous", "encrypted", "proxied", "late", "routed-elsewhere")
+REASONS = (
+    "",
+    "window-edge",
+    "lossy-capture",
+    "no-coverage",
+    "ambiguous",
+    "encrypted",
+    "proxied",
+    "late",
+    "routed-elsewhere",
+)
 EDGE, LOSSY, BLIND, AMBIGUOUS, PROXIED, ELSEWHERE = 1, 2, 3, 4, 6, 8
+
+CERTAINLY, PERHAPS = 1, 2
+"""How sure it is that a missing token arrived in another shape."""
 
 SURE_ENOUGH = 0.95
 """Posterior below which a loss behind a lossy capture stays undecided."""
@@ -98,7 +111,7 @@ def judge(
     """Return the verdict on every token."""
     verdicts = _begin(packets, tokens, corrected_ns, window)
     evidence = _examine_missing(packets, tokens, routes, verdicts)
-    _count_misses(packets, tokens, routes, verdicts, facts, corrected_ns)
+    _count_misses(packets, tokens, routes, verdicts, facts)
     groups = _groups(routes)
     for route, direction, members in groups:
         points = routes.points[route] if direction == FORWARD else routes.points[route][::-1]
@@ -112,7 +125,7 @@ def judge(
 
 
 def _excuse_proxied(packets: Packets, tokens: Tokens, verdicts: Verdicts) -> None:
-    """A connection whose data passes a point that no copy of its SYN passed was opened by a device in the peer's name."""
+    """Data passes a point that no copy of its SYN passed: a device opened the connection in the peer's name."""
     first = tokens.first_row
     syn = (packets.protocol[first] == TCP) & ((packets.flags[first] & SYN) > 0)
     claimed = np.flatnonzero(syn & np.isin(verdicts.verdict, (CONFIRMED, PROBABLE)) & (verdicts.missing_at >= 0))
@@ -123,7 +136,9 @@ def _excuse_proxied(packets: Packets, tokens: Tokens, verdicts: Verdicts) -> Non
         here = tokens.row[:, point] >= 0
         opened = np.unique(way[syn & here])
         passed = np.unique(way[here & ~syn & (packets.protocol[first] == TCP) & ((packets.flags[first] & RST) == 0)])
-        odd = claimed[(verdicts.missing_at[claimed] == point) & np.isin(way[claimed], passed) & ~np.isin(way[claimed], opened)]
+        odd = claimed[
+            (verdicts.missing_at[claimed] == point) & np.isin(way[claimed], passed) & ~np.isin(way[claimed], opened)
+        ]
         verdicts.verdict[odd] = UNDECIDED
         verdicts.reason[odd] = PROXIED
         verdicts.missing_at[odd] = -1
@@ -226,9 +241,8 @@ def _running_highest(acked: NDArray[np.int64], way: NDArray[np.int64]) -> NDArra
 
 
 def _count_misses(
-    packets: Packets, tokens: Tokens, routes: Routes, verdicts: Verdicts, facts: Sequence[PointFacts],
-    corrected_ns: NDArray[np.int64],
-) -> None:  # fmt: skip
+    packets: Packets, tokens: Tokens, routes: Routes, verdicts: Verdicts, facts: Sequence[PointFacts]
+) -> None:
     """Count by point the tokens that passed it unseen; resets are left out, for they may be born on the way."""
     points = tokens.row.shape[1]
     missed = np.zeros(points, np.int64)
@@ -261,7 +275,7 @@ def _count_misses(
 
 
 def _miss_probability(facts: PointFacts, rate: float) -> float:
-    """Return the chance that this point misses a packet that passes it: 0 for a sound capture, 1 for one that may not accuse."""
+    """Return the chance that a packet passes this point unseen: 0 for a sound capture, 1 where it may not accuse."""
     if not facts.complete:
         return 1.0
     if facts.kernel_drops:
@@ -278,7 +292,7 @@ def _judge_group(
     last = len(points) - 1 - np.argmax(seen[:, ::-1], axis=1)
     missing = (last < len(points) - 1) & verdicts.counted[members] & ~verdicts.certified[members]
     reshaped = _reshaped(packets, tokens, verdicts, members, seen, last)
-    arrived_otherwise = ((evidence[members] & RECUT) > 0) | (reshaped == 1)
+    arrived_otherwise = ((evidence[members] & RECUT) > 0) | (reshaped == CERTAINLY)
     verdicts.modified[members[missing & arrived_otherwise]] = True
     missing &= ~arrived_otherwise
     for position in range(len(points) - 1):
@@ -289,7 +303,17 @@ def _judge_group(
             trusted, hidden, doubt = _trust(
                 tokens, routes, verdicts, corrected_ns, facts, points, position, members, seen, chosen
             )
-            _decide(verdicts, evidence, facts, chosen, trusted, hidden, doubt, sent, tokens.ambiguous[chosen] | (reshaped[here] == 2))  # noqa: PLR2004
+            _decide(
+                verdicts,
+                evidence,
+                facts,
+                chosen,
+                trusted,
+                hidden,
+                doubt,
+                sent,
+                tokens.ambiguous[chosen] | (reshaped[here] == PERHAPS),
+            )
 
 
 def _reshaped(
@@ -298,7 +322,8 @@ def _reshaped(
 ) -> NDArray[np.uint8]:  # fmt: skip
     """Say which missing tokens may have arrived changed: 1 certainly the same bytes, 2 perhaps, 0 no sign of it.
 
-    Something that a later point saw and no earlier point did, of the same flow and size, is what a device would have made
+    Something that a later point saw and no earlier point did, of the same flow and size, is what a device would have
+    made
     of a missing token by changing a field that takes part in the identity.
     """
     result = np.zeros(len(members), np.uint8)
@@ -319,15 +344,16 @@ def _reshaped(
     for k in np.flatnonzero(gone).tolist():
         key = (int(way[k]), int(size[k]), int(verdicts.start[members[k]]) if protocol[k] == TCP else -1)
         if exact.get(key, -1) > last[k]:
-            result[k] = 1 if protocol[k] == TCP and size[k] > 0 else 2
+            result[k] = CERTAINLY if protocol[k] == TCP and size[k] > 0 else PERHAPS
     return result
 
 
 def _trust(
     tokens: Tokens, routes: Routes, verdicts: Verdicts, corrected_ns: NDArray[np.int64], facts: Sequence[PointFacts],
-    points: Sequence[int], position: int, members: NDArray[np.int64], seen: NDArray[np.bool_], chosen: NDArray[np.int64],
+    points: Sequence[int], position: int, members: NDArray[np.int64], seen: NDArray[np.bool_], chosen:
+    NDArray[np.int64],
 ) -> tuple[NDArray[np.int16], NDArray[np.float64], NDArray[np.uint8]]:  # fmt: skip
-    """Return by token (first point whose silence counts or -1, chance that every such point missed it, doubt if none)."""
+    """Return by token (first point whose silence counts or -1, chance that all such points missed it, doubt)."""
     near = points[position]
     sent_at = corrected_ns[tokens.row[chosen, near]]
     trusted = np.full(len(chosen), -1, np.int16)
@@ -336,7 +362,7 @@ def _trust(
     pair = routes.pair[chosen]
     for column in range(position + 1, len(points)):
         far = points[column]
-        inside = _inside(tokens, verdicts, corrected_ns, facts[far], near, far, members, seen, position, column, sent_at)
+        inside = _inside(tokens, corrected_ns, facts[far], near, far, members, seen, position, column, sent_at)
         known = np.array([(int(p), far) not in routes.elsewhere for p in pair], np.bool_)
         chance = _miss_probability(facts[far], verdicts.miss_rate[far])
         counts = inside & known & (chance < 1.0)
@@ -351,7 +377,7 @@ def _trust(
 
 
 def _inside(
-    tokens: Tokens, verdicts: Verdicts, corrected_ns: NDArray[np.int64], facts: PointFacts, near: int, far: int,
+    tokens: Tokens, corrected_ns: NDArray[np.int64], facts: PointFacts, near: int, far: int,
     members: NDArray[np.int64], seen: NDArray[np.bool_], position: int, column: int, sent_at: NDArray[np.int64],
 ) -> NDArray[np.bool_]:  # fmt: skip
     """Say for tokens last seen at *near* at *sent_at* whether *far* was capturing when they would have passed it."""

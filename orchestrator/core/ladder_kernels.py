@@ -15,9 +15,11 @@ LARGEST_WINDOW = 1 << 30
 RESENT, EARLIER_COPY, CERTIFIED, HOLE, RECUT, SUPERSEDED, PASSED_LATER = 1, 2, 4, 8, 16, 32, 64
 """What examine() found about a missing token.
 
-RESENT a later copy of its bytes exists; EARLIER_COPY it is itself a copy; CERTIFIED its bytes were acknowledged though no
+RESENT a later copy of its bytes exists; EARLIER_COPY it is itself a copy; CERTIFIED its bytes were acknowledged
+though no
 other copy can have delivered them; HOLE later bytes reached the far side before the copy did; RECUT its bytes reached
-the far side in packets that the near side never saw; SUPERSEDED a later acknowledgement passed; PASSED_LATER a later copy
+the far side in packets that the near side never saw; SUPERSEDED a later acknowledgement passed; PASSED_LATER a later
+copy
 reached the far side.
 """
 
@@ -26,7 +28,8 @@ reached the far side.
 def unwrap(order, flow, bit, seq, ack, flags, payload, start, end, acked):
     """Give every TCP token its place in a byte stream that never wraps.
 
-    Args: order int64[:] token numbers by flow and time; flow int32[:], bit, flags uint8[:], seq, ack, payload uint32[:];
+    Args: order int64[:] token numbers by flow and time; flow int32[:], bit, flags uint8[:], seq, ack, payload
+        uint32[:];
     outputs start, end, acked int64[:] (acked -1 without ACK flag).
     """
     reference = np.zeros(2, np.int64)
@@ -75,15 +78,34 @@ def unwrap(order, flow, bit, seq, ack, flags, payload, start, end, acked):
 
 @kernel
 def examine(
-    tokens, tail, near, start, end, acked, time, seen, by_start, start_low, start_high, by_ack, highest, ack_low, ack_high,
-    own_low, own_high, slack_ns, found,
+    tokens,
+    tail,
+    near,
+    start,
+    end,
+    acked,
+    time,
+    seen,
+    by_start,
+    start_low,
+    start_high,
+    by_ack,
+    highest,
+    ack_low,
+    ack_high,
+    own_low,
+    own_high,
+    slack_ns,
+    found,
 ):
     """Look at copies and acknowledgements of tokens that are missing behind a point.
 
-    Args: tokens int64[:] the missing ones; tail, near uint64[:] bit masks of the points that miss it and of the last that
+    Args: tokens int64[:] the missing ones; tail, near uint64[:] bit masks of the points that miss it and of the last
+        that
     saw it; start, end, acked, time int64[:] by token (time: first seen, reference clock); seen uint64[:] by token;
     by_start int64[:] tokens with bytes by flow direction and start, start_low/high int64[:] each candidate's range in
-    it; by_ack int64[:] tokens with ACK by flow direction and time, highest int64[:] running maximum of acked within a direction,
+    it; by_ack int64[:] tokens with ACK by flow direction and time, highest int64[:] running maximum of acked within
+    a direction,
     ack_low/high the opposite direction's range, own_low/high its own; output found uint8[:] of the flags above.
     """
     for c in range(tokens.size):
@@ -160,7 +182,8 @@ def pair_by_time(order, group, place, time, latest_ns, early_ns, token, unsure):
     """Match identical packets by time, first in first out, within a window.
 
     Args: order int64[:] entries by group and time; group int64[:], place int64[:] position of the point in
-    travel order, time int64[:] reference clock; latest_ns the longest delay between any two points; early_ns how much a later
+    travel order, time int64[:] reference clock; latest_ns the longest delay between any two points; early_ns how
+    much a later
     point may seem early; outputs token int64[:] (number within the whole call), unsure bool[:] by entry.
     Returns the number of tokens.
     """
@@ -188,7 +211,9 @@ def pair_by_time(order, group, place, time, latest_ns, early_ns, token, unsure):
         chosen = -1
         rivals = 0
         for k in range(held):
-            if open_place[k] < place[entry] or (open_place[k] > place[entry] and time[entry] - open_time[k] <= early_ns):
+            if open_place[k] < place[entry] or (
+                open_place[k] > place[entry] and time[entry] - open_time[k] <= early_ns
+            ):
                 rivals += 1
                 if chosen < 0:
                     chosen = k

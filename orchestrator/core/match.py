@@ -1,4 +1,4 @@
-"""Match what is identical by time: never by k-th occurrence (ALGORITHMS A.8: one lost copy would shift all later pairs)."""
+"""Match what is identical by time, never by k-th occurrence: one lost copy would shift all later pairs."""
 
 from __future__ import annotations
 

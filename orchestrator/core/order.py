@@ -38,7 +38,11 @@ def check_order(
     usable = np.flatnonzero((seen.sum(axis=1) >= FEWEST_POINTS) & ~tokens.ambiguous)
     ttl = np.where(seen[usable], packets.ttl[tokens.row[usable]], 0).astype(np.int64)
     falls, rises = _monotone(ttl, seen[usable])
-    informative = np.array([len(np.unique(r[s])) > 1 for r, s in zip(ttl, seen[usable], strict=True)], np.bool_) if len(usable) else falls
+    informative = (
+        np.array([len(np.unique(r[s])) > 1 for r, s in zip(ttl, seen[usable], strict=True)], np.bool_)
+        if len(usable)
+        else falls
+    )
     contradicting = int((informative & ~falls & ~rises).sum())
     total = int(informative.sum())
     if not total or not contradicting:
@@ -69,9 +73,7 @@ def _monotone(ttl: NDArray[np.int64], seen: NDArray[np.bool_]) -> tuple[NDArray[
     return falls, rises
 
 
-def _by_ttl(
-    ttl: NDArray[np.int64], seen: NDArray[np.bool_], distance_ns: NDArray[np.float64]
-) -> list[int] | None:
+def _by_ttl(ttl: NDArray[np.int64], seen: NDArray[np.bool_], distance_ns: NDArray[np.float64]) -> list[int] | None:
     """Return the points in the order that most tokens speak for; None when they agree on none.
 
     Both directions give the same order, one of them turned round, so the commonest fall of TTL is enough.
@@ -83,10 +85,9 @@ def _by_ttl(
     hops = falls[np.argmax(counts)]
     nearest = np.flatnonzero(hops == hops.min())
     others = np.flatnonzero(hops != hops.min())
-    if len(others):  # the end of the path is the nearest-hop point that lies farthest from all the others
-        start = nearest[np.argmax(distance_ns[np.ix_(nearest, others)].sum(axis=1))]
-    else:
-        start = nearest[0]
+    # the end of the path is the nearest-hop point that lies farthest from all the others
+    farthest = np.argmax(distance_ns[np.ix_(nearest, others)].sum(axis=1)) if len(others) else 0
+    start = nearest[farthest]
     return [int(p) for p in np.lexsort((distance_ns[start], hops))]
 
 

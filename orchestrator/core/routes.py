@@ -50,7 +50,12 @@ class Routes:
 
 
 def find_routes(
-    packets: Packets, flows: Flows, tokens: Tokens, paths: Sequence[PlannedPath], numbers: Mapping[str, int], points: int
+    packets: Packets,
+    flows: Flows,
+    tokens: Tokens,
+    paths: Sequence[PlannedPath],
+    numbers: Mapping[str, int],
+    points: int,
 ) -> Routes:
     """Return routes and directions of *tokens*; *numbers* gives a point's number by name."""
     pair_of_flow = _address_pairs(packets, flows)

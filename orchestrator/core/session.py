@@ -3,7 +3,8 @@
 Holds no connection and reads no clock, so every interleaving of arming, failing, stopping and collecting can be
 tested in microseconds.  `orchestrator.capture.driver` carries the instructions out and turns what happens into events.
 
-    planned ── Arm ─▶ arming ── every point answered ─▶ open ── window over, stop ─▶ closing ── post-roll over ─▶ stopping ─▶ ended
+    planned ── Arm ─▶ arming ── every point answered ─▶ open ── window over, stop ─▶ closing ── post-roll over ─▶
+    stopping ─▶ ended
                          └── too few can capture ─▶ stopping (what is armed) ─▶ ended
 """
 
@@ -110,9 +111,7 @@ class Finish:
     reason: str
 
 
-Event: TypeAlias = (
-    Start | Armed | ArmFailed | ArmTimeout | WindowOver | StopAsked | PostRollOver | Stopped | Collected
-)
+Event: TypeAlias = Start | Armed | ArmFailed | ArmTimeout | WindowOver | StopAsked | PostRollOver | Stopped | Collected
 Instruction: TypeAlias = ArmPoints | OpenWindow | CloseWindow | StopPoints | CollectPoint | Finish
 
 
@@ -131,7 +130,7 @@ class CaptureSession:
     collecting: set[str] = field(default_factory=set)
     reason: str = ""
 
-    def handle(self, event: Event) -> list[Instruction]:
+    def handle(self, event: Event) -> list[Instruction]:  # noqa: PLR0911, C901  # one return a case reads best
         """Take in *event*; return what to do now, in order."""
         if self.phase == "ended":
             return self._late(event)

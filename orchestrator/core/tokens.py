@@ -39,6 +39,7 @@ class Tokens:
     """Identical packets that cannot be told apart: they may be counted, not named."""
 
     def __len__(self) -> int:
+        """Return the number of tokens."""
         return len(self.flow)
 
     @property

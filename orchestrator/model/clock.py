@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockModel:
-    """offset(t) = offset_ns + drift · (t − at_ns), t on the reference clock; offset = this clock minus the reference."""
+    """offset(t) = offset_ns + drift · (t − at_ns), t on the reference clock; this clock minus the reference."""
 
     reference: str
     at_ns: int

@@ -76,7 +76,8 @@ def _decode(kind: Any, data: Any, where: str) -> Any:  # noqa: ANN401, PLR0911
 
 def _expect(holds: bool, data: Any, where: str, what: str) -> Any:  # noqa: ANN401, FBT001
     if not holds:
-        raise InputError(f"{where}: {str(data)[:80]!r} is not {what}", hint=_HINT)
+        msg = f"{where}: {str(data)[:80]!r} is not {what}"
+        raise InputError(msg, hint=_HINT)
     return data
 
 

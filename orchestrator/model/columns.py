@@ -92,6 +92,7 @@ class Packets:
                 setattr(self, name, block[row])
 
     def __len__(self) -> int:
+        """Return the number of packets."""
         return int(self.blocks[0].shape[1])
 
     @classmethod

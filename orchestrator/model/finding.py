@@ -20,6 +20,7 @@ class FlowKey:
     dport: int
 
     def __str__(self) -> str:
+        """Return the flow as a person writes it."""
         if self.protocol in {"tcp", "udp"}:
             return f"{self.protocol} {self.src}:{self.sport} → {self.dst}:{self.dport}"
         return f"{self.protocol} {self.src} → {self.dst}"
@@ -49,7 +50,7 @@ class Delay:
 
 @dataclass(slots=True, kw_only=True)
 class SegmentRow:
-    """One segment and direction. ``near`` and ``far`` are in the direction of travel; None is beyond the outermost point."""
+    """One segment and direction; ``near`` and ``far`` in the direction of travel, None beyond the outermost point."""
 
     near: str | None
     far: str | None

@@ -1,7 +1,8 @@
 """Decode frames to columns. Reads hostile bytes: every length is checked before it is used.
 
 Identity is what RFC 5475 calls a digest over invariant content: fields that routers and address translators
-leave alone (no addresses, ports, TTL, DSCP, checksums).  The IP identification joins it later, where it is kept on the way.
+leave alone (no addresses, ports, TTL, DSCP, checksums).  The IP identification joins it later, where it is kept on
+the way.
 """
 
 from __future__ import annotations
@@ -171,7 +172,9 @@ def find_ip(data, link_type, at, end):
 
 
 @kernel
-def dissect(data, where, caplen, wirelen, time_ns, interface, count, base, link_types, digest_bytes, b8, q8, b4, b2, b1, row):
+def dissect(
+    data, where, caplen, wirelen, time_ns, interface, count, base, link_types, digest_bytes, b8, q8, b4, b2, b1, row
+):
     """Decode *count* frames of a chunk into the blocks of model.columns.Packets from *row* on.
 
     Args: data uint8[:]; where int64[:] offsets in data; base file offset of data[0]; link_types int64[:] by
@@ -336,9 +339,7 @@ def dissect(data, where, caplen, wirelen, time_ns, interface, count, base, link_
         identity = mix(identity, digest(data, body, min(available, digest_bytes)))
         source = mix(mix(src_hi, src_lo), np.uint64(sport))
         target = mix(mix(dst_hi, dst_lo), np.uint64(dport))
-        swapped = src_hi > dst_hi or (
-            src_hi == dst_hi and (src_lo > dst_lo or (src_lo == dst_lo and sport > dport))
-        )
+        swapped = src_hi > dst_hi or (src_hi == dst_hi and (src_lo > dst_lo or (src_lo == dst_lo and sport > dport)))
         low = target if swapped else source
         high = source if swapped else target
         q8[0, n] = src_hi

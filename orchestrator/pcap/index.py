@@ -43,7 +43,8 @@ class PointIndex:
 def index_points(points: Sequence[Sequence[Path]]) -> list[PointIndex]:
     """Return the index of every point, all with the same payload digest.
 
-    Where some point kept fewer payload bytes than the digest takes, every file is read again with that fewer: the same packet
+    Where some point kept fewer payload bytes than the digest takes, every file is read again with that fewer: the
+    same packet
     must have the same identity everywhere.
     """
     indexes = _read_all(points, DIGEST_BYTES)

@@ -98,13 +98,15 @@ def read_capture(path: Path, digest_bytes: int = DIGEST_BYTES) -> tuple[Packets,
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise CaptureFileError(f"{path}: {error.strerror}", hint="Check the path and the rights of the file.") from error
+        msg = f"{path}: {error.strerror}"
+        raise CaptureFileError(msg, hint="Check the path and the rights of the file.") from error
     try:
         walk = _Walk(CaptureFile(path), descriptor, digest_bytes)
         start = _read_header(walk)
         _read_records(walk, start)
     except IsADirectoryError as error:
-        raise CaptureFileError(f"{path}: is a directory", hint="Name a capture file.") from error
+        msg = f"{path}: is a directory"
+        raise CaptureFileError(msg, hint="Name a capture file.") from error
     finally:
         os.close(descriptor)
     packets = Packets.concatenate(walk.tables) if walk.tables else Packets.allocate(0)
@@ -117,7 +119,8 @@ def _read_header(walk: _Walk) -> int:
     path = walk.file.path
     for magic, what in OTHER_FORMATS.items():
         if head.startswith(magic):
-            raise CaptureFileError(f"{path}: {what}", hint="pcap and pcapng are read.")
+            msg = f"{path}: {what}"
+            raise CaptureFileError(msg, hint="pcap and pcapng are read.")
     if head[:4] == b"\x0a\x0d\x0d\x0a":
         walk.is_pcapng = True
         return 0
@@ -131,8 +134,9 @@ def _read_header(walk: _Walk) -> int:
                 return len(head)
             walk.file.link_types = [struct.unpack(">I" if big else "<I", head[20:24])[0] & 0xFFFF]
             return 24
+    msg = f"{path}: neither pcap nor pcapng (it starts with {head[:4].hex() or 'nothing'})"
     raise CaptureFileError(
-        f"{path}: neither pcap nor pcapng (it starts with {head[:4].hex() or 'nothing'})",
+        msg,
         hint="Convert it with Wireshark's `editcap -F pcapng`, or check what wrote it.",
     )
 
@@ -161,13 +165,17 @@ def _read_records(walk: _Walk, start: int) -> None:
                 return
             want *= 2
             if want > 4 * LARGEST_RECORD:
-                walk.file.defects.append(f"record {walk.count + 1:,} claims more than {LARGEST_RECORD:,} bytes, file cut there")
+                walk.file.defects.append(
+                    f"record {walk.count + 1:,} claims more than {LARGEST_RECORD:,} bytes, file cut there"
+                )
                 return
         else:
             want = CHUNK_BYTES
 
 
-def _walk_chunk(walk: _Walk, data: NDArray[np.uint8], base: int, arrays: tuple[NDArray[np.generic], ...]) -> tuple[int, int]:
+def _walk_chunk(
+    walk: _Walk, data: NDArray[np.uint8], base: int, arrays: tuple[NDArray[np.generic], ...]
+) -> tuple[int, int]:
     """Decode one chunk; return (bytes used, reason for ending)."""
     used = 0
     reason = FULL
@@ -204,14 +212,18 @@ def _walk_once(walk: _Walk, chunk: NDArray[np.uint8], arrays: tuple[NDArray[np.g
     )
 
 
-def _decode(walk: _Walk, chunk: NDArray[np.uint8], base: int, count: int, arrays: tuple[NDArray[np.generic], ...]) -> None:
+def _decode(
+    walk: _Walk, chunk: NDArray[np.uint8], base: int, count: int, arrays: tuple[NDArray[np.generic], ...]
+) -> None:
     """Dissect *count* records of *chunk* into a table of their own."""
     where, caplen, wirelen, time_ns, interface = arrays
     table = Packets.allocate(count)
     if walk.first_interface:
         interface[:count] += np.uint16(walk.first_interface)
     link_types = np.array(walk.file.link_types, np.int64)
-    dissect(chunk, where, caplen, wirelen, time_ns, interface, count, base, link_types, walk.digest_bytes, *table.blocks, 0)
+    dissect(
+        chunk, where, caplen, wirelen, time_ns, interface, count, base, link_types, walk.digest_bytes, *table.blocks, 0
+    )
     walk.tables.append(table)
     walk.count += count
 

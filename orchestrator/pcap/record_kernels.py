@@ -120,9 +120,7 @@ def walk_pcapng(data, end, big, interfaces, rates, offsets, snaplens, where, cap
             start = at + 28
             if number >= interfaces or kept > length - 32:
                 return count, at, BAD_LENGTH
-            stamp = ticks_to_ns(
-                load32(data, at + 12, big), load32(data, at + 16, big), rates[number], offsets[number]
-            )
+            stamp = ticks_to_ns(load32(data, at + 12, big), load32(data, at + 16, big), rates[number], offsets[number])
         where[count] = start
         caplen[count] = kept
         wirelen[count] = wire

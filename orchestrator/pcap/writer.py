@@ -46,7 +46,8 @@ def write_merged(
 ) -> int:  # fmt: skip
     """Write all *packets* of *sources* to *target* in the order of *time_ns*; return how many.
 
-    Args: token and time_ns by row; comments by row. Written beside the target and renamed, so that no half file is found.
+    Args: token and time_ns by row; comments by row. Written beside the target and renamed, so that no half file is
+        found.
     """
     interface, blocks = _interfaces(sources, packets)
     first = int(time_ns.min()) if len(time_ns) else 0
@@ -111,7 +112,8 @@ def _interface_block(name: str, link_type: int, note: str) -> bytes:
 
 
 def _write_batch(
-    out: BinaryIO, descriptors: Sequence[int], rows: NDArray[np.int64], file_of_row: NDArray[np.int64], packets: Packets,
+    out: BinaryIO, descriptors: Sequence[int], rows: NDArray[np.int64], file_of_row: NDArray[np.int64], packets:
+    Packets,
     time_ns: NDArray[np.int64], token: NDArray[np.int64], interface: NDArray[np.int64], comments: Mapping[int, str],
 ) -> None:  # fmt: skip
     """Write the packets *rows*, which are in order."""

@@ -130,7 +130,9 @@ def _segment(s: SegmentRow) -> dict[str, Any]:
         "sent": s.sent, "delivered": s.delivered, "vanished": s.vanished, "vanished_probable": s.vanished_probable,
         "unseen": s.unseen, "undecided": s.undecided, "modified": s.modified, "duplicated": s.duplicated,
         "reordered": s.reordered, "resets_born": s.resets,
-        "loss": None if loss is None else {"rate": loss.rate, "low": loss.low, "high": loss.high, "episodes": loss.episodes},
+        "loss": None if loss is None else {
+            "rate": loss.rate, "low": loss.low, "high": loss.high, "episodes": loss.episodes,
+        },
         "delay_ns": None if delay is None else {
             "min": delay.min, "p50": delay.p50, "p95": delay.p95, "p99": delay.p99, "max": delay.max,
             "uncertainty": delay.uncertainty,

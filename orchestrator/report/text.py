@@ -1,4 +1,4 @@
-"""The answer on a terminal: answer first, findings with denominators, the segment table, what is not shown, what next."""
+"""The answer on a terminal: answer first, findings with denominators, the segments, what is not shown, what next."""
 
 from __future__ import annotations
 
@@ -70,7 +70,11 @@ def _heading(result: Result) -> list[str]:
     if drops:
         line += "; kernel drops " + ", ".join(f"{n} {d:,}" for n, d in drops)
     elif known:
-        line += ", 0 kernel drops" if len(known) == len(result.points) else f", 0 kernel drops at {len(known)} points, not counted at the others"
+        line += (
+            ", 0 kernel drops"
+            if len(known) == len(result.points)
+            else f", 0 kernel drops at {len(known)} points, not counted at the others"
+        )
     else:
         line += ", kernel drops not counted"
     return [title, line + "; " + _clocks(result.points)]
@@ -138,13 +142,10 @@ def _segments(result: Result) -> list[str]:
     table = [("segment", "→  sent", "vanished", "←  sent", "vanished", "delay p95 → / ←", "resets born")]
     table += [_line(ends, rows, most) for ends, rows in _in_order(result, pairs)]
     widths = [max(len(r[k]) for r in table) for k in range(len(table[0]))]
-    lines = []
-    for cells in table:
-        lines.append(
-            " " + cells[0].ljust(widths[0]) + "  "
-            + "  ".join(c.rjust(w) for c, w in zip(cells[1:], widths[1:], strict=True))
-        )  # fmt: skip
-    return lines
+    return [
+        f" {cells[0].ljust(widths[0])}  {'  '.join(c.rjust(w) for c, w in zip(cells[1:], widths[1:], strict=True))}"
+        for cells in table
+    ]
 
 
 def _in_order(
@@ -216,7 +217,7 @@ def _delay(row: SegmentRow | None) -> str:
     return duration(delay.p95)
 
 
-def _not_shown(result: Result) -> list[str]:
+def _not_shown(result: Result) -> list[str]:  # noqa: C901  # one case a line reads best
     """Say what the counts leave open."""
     lines = []
     unseen: dict[str, int] = {}
@@ -232,7 +233,9 @@ def _not_shown(result: Result) -> list[str]:
         lines.append(" Undecided: " + ", ".join(f"{n:,} {r}" for r, n in sorted(reasons.items())) + ".")
     outer = [r for r in result.segments if r.inferred]
     if outer:
-        lines += _wrapped("what lies before the first and behind the last point is only inferred from TCP", " NOT SHOWN   ", " " * 13)
+        lines += _wrapped(
+            "what lies before the first and behind the last point is only inferred from TCP", " NOT SHOWN   ", " " * 13
+        )
     for name, reason in result.absent:
         lines += _wrapped(f"no capture from {name}: {reason}", " MISSING     ", " " * 13)
     for point in result.points:
@@ -252,5 +255,9 @@ def _next(result: Result, directory: str) -> list[str]:
     for text in result.headline.would_decide_it:
         lines += _wrapped(text, " DECIDES IT  ", " " * 13)
     if directory:
-        lines += ["", f" {directory.rstrip('/')}/  result.json  report.txt", f" vanishpoint merge {directory.rstrip('/')}"]
+        lines += [
+            "",
+            f" {directory.rstrip('/')}/  result.json  report.txt",
+            f" vanishpoint merge {directory.rstrip('/')}",
+        ]
     return lines

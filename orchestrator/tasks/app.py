@@ -13,7 +13,9 @@ VISIBILITY_S = 7_200
 
 def make_app(broker: str | None) -> Celery:
     """Return an application for *broker*, None for this process alone."""
-    app = Celery("vanishpoint", broker=broker or EMBEDDED_BROKER, backend=broker or EMBEDDED_RESULTS, set_as_current=True)
+    app = Celery(
+        "vanishpoint", broker=broker or EMBEDDED_BROKER, backend=broker or EMBEDDED_RESULTS, set_as_current=True
+    )
     options = {"polling_interval": 0.02} if broker is None else {
         "global_keyprefix": "vp:", "visibility_timeout": VISIBILITY_S, "socket_timeout": 30, "socket_keepalive": True,
         "socket_connect_timeout": 5,

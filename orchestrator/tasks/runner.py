@@ -50,7 +50,10 @@ class CeleryRunner:
                 time.sleep(TICK_S)
         for call, result in waiting:
             result.forget()
-            yield call, failure("no-answer", f"{call.point}: {call.step} got no answer in time", "Look at the worker's log.")
+            yield (
+                call,
+                failure("no-answer", f"{call.point}: {call.step} got no answer in time", "Look at the worker's log."),
+            )
 
     def _send(self, call: Call) -> Any:  # noqa: ANN401 - Celery is untyped
         arguments = (VERSION, call.run_id, call.point, dict(call.numbers))
@@ -107,10 +110,12 @@ def connect_redis(broker: str) -> CeleryRunner:
         answers = app.control.ping(timeout=1.0) or app.control.ping(timeout=WORKER_ANSWER_S)
     except Exception as error:  # kombu raises what its transport does; all of it means the same here
         hint = "Start Redis and check the URL, or leave --broker out to run in this process."
-        raise CaptureFailedError(f"{_shown(broker)}: {error}", hint=hint) from error
+        msg = f"{_shown(broker)}: {error}"
+        raise CaptureFailedError(msg, hint=hint) from error
     if not answers:
         hint = f"Start one that sees the same runs: vanishpoint worker --broker {_shown(broker)} --runs DIR"
-        raise CaptureFailedError(f"{_shown(broker)}: no worker answers", hint=hint)
+        msg = f"{_shown(broker)}: no worker answers"
+        raise CaptureFailedError(msg, hint=hint)
     return CeleryRunner(app)
 
 

@@ -30,7 +30,9 @@ def register(app: Celery, site: Site | None) -> None:
 def _task(step: str, site: Site | None) -> Any:  # noqa: ANN401 - Celery takes any callable
     def run(version: int, run_id: str, point: str, numbers: dict[str, int]) -> dict[str, Any]:
         if version != VERSION or site is None:
-            return failure("version", "this worker speaks another version of the queue", "Install the same version everywhere.")
+            return failure(
+                "version", "this worker speaks another version of the queue", "Install the same version everywhere."
+            )
         clean = {str(k): int(v) for k, v in numbers.items()}
         return site.carry_out(step, str(run_id), str(point), clean)
 

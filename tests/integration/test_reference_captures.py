@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_all_packets_match_across_address_translation(tmp_path):
 
     result = analyse_files(tmp_path, {n: NS3 / f"5339ea1/ipv4-nat-{n}.pcap" for n in names})
 
-    for near, far in zip(names, names[1:], strict=False):
+    for near, far in itertools.pairwise(names):
         assert segment(result, near, far).delivered + segment(result, far, near).delivered == 34
     assert result.vanished == ()
     assert ("0-0", "1-1", "192.168.1.1", "203.82.48.100") in result.translations
@@ -107,7 +108,7 @@ def test_five_datagrams_vanish_on_a_wireless_chain(tmp_path):
 
 
 def test_an_acknowledgement_at_the_edge_is_undecided(tmp_path):
-    """ids 12, 13 and 15 vanish; 16 was sent after the far capture's last packet."""
+    """Ids 12, 13 and 15 vanish; 16 was sent after the far capture's last packet."""
     points = {f"n{n}": NS3 / f"aodv/tcp-chain-test-{n}-0.pcap" for n in (0, 9)}
 
     result = analyse_files(tmp_path, points)

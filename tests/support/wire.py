@@ -52,7 +52,9 @@ class Packet:
         return head + body
 
 
-def write_pcap(path: Path, records: Iterable[tuple[int, bytes]], *, link_type: int = 101, snaplen: int = 65535, big: bool = False) -> Path:
+def write_pcap(
+    path: Path, records: Iterable[tuple[int, bytes]], *, link_type: int = 101, snaplen: int = 65535, big: bool = False
+) -> Path:
     """Write (nanoseconds, frame) *records* as a nanosecond pcap."""
     order = ">" if big else "<"
     out = [struct.pack(order + "IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, snaplen, link_type)]

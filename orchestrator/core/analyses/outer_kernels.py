@@ -18,11 +18,13 @@ def scan_outer(order, way, start, end, time, ip_id, numbered, reverse_data, lost
     """Mark data that was lost before this point and data sent again after it passed here.
 
     Args: order int64[:] tokens of this point by flow direction and time; way int64[:], start, end, time int64[:],
-    ip_id int64[:] by token; numbered bool[:] by token: its sender counts packets up by one; reverse_data int64[:] by token: how
+    ip_id int64[:] by token; numbered bool[:] by token: its sender counts packets up by one; reverse_data int64[:] by
+    token: how
     many data tokens this point had seen in the opposite direction; outputs lost_before, sent_again bool[:] by token.
 
     A hole that a packet fills which was sent later (by IP identification) is a range lost before the point.  Data that
-    begins exactly where the stream stood, but after packets are missing in the sender's count although the sender had nothing
+    begins exactly where the stream stood, but after packets are missing in the sender's count although the sender
+    had nothing
     to acknowledge, was lost at the tail: its first copy is among the missing.
     """
     hole_start = np.empty(MOST_OPEN_HOLES, np.int64)

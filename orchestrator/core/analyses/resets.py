@@ -90,7 +90,9 @@ def _reset(
     own = [t for t in context.same_way(int(context.way[token])) if t != token and tokens.row[t, first] >= 0]
     ttl_differs = _compare_ttl(packets, tokens, own, row, first, evidence)
     origin = _origin(direction, first, line, after, ttl_differs=ttl_differs)
-    evidence.append({"active": "made by a live socket", "stateless": "made without a socket"}.get(family, "maker unclear"))
+    evidence.append(
+        {"active": "made by a live socket", "stateless": "made without a socket"}.get(family, "maker unclear")
+    )
     side = "client" if direction == FORWARD else "server" if direction == REVERSE else "unknown"
     return Reset(
         flow=flow_key(packets, row), time_ns=int(context.verdicts.time_ns[token]), first_seen=names[first],
@@ -103,7 +105,12 @@ def _reset(
 
 
 def _born_after(
-    token: int, upstream: list[int], context: _Context, routes: Routes, facts: Sequence[PointFacts], names: Sequence[str]
+    token: int,
+    upstream: list[int],
+    context: _Context,
+    routes: Routes,
+    facts: Sequence[PointFacts],
+    names: Sequence[str],
 ) -> tuple[int | None, list[str], float]:
     """Return (last sound point nearer to the claimed sender that did not see it, evidence, confidence)."""
     evidence: list[str] = []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.core.ladder import BLIND, CONFIRMED, KINDS, NONE, PROBABLE, REASONS, UNDECIDED
+from orchestrator.core.ladder import BLIND, CONFIRMED, KINDS, PROBABLE, REASONS, UNDECIDED
 from orchestrator.core.rates import loss_rate
 from orchestrator.core.routes import FORWARD, REVERSE
 from orchestrator.model.columns import RST, TCP
@@ -124,7 +124,7 @@ def _tally_route(
     tokens: Tokens, verdicts: Verdicts, members: NDArray[np.int64], line: Sequence[int], direction: int,
     reset: NDArray[np.bool_], parts: dict[Key, list[tuple[NDArray[np.int64], ...]]],
 ) -> None:  # fmt: skip
-    """Sort the tokens of one route: a token enters a segment when it was seen before its end and is known to have left."""
+    """Sort the tokens of one route: one enters a segment when it was seen before its end and is known to have left."""
     seen = tokens.row[members][:, line] >= 0
     upto = np.logical_or.accumulate(seen, axis=1)
     beyond = np.logical_or.accumulate(seen[:, ::-1], axis=1)[:, ::-1]

@@ -41,7 +41,12 @@ class Attempt:
 
 
 def find_unanswered(
-    packets: Packets, tokens: Tokens, routes: Routes, verdicts: Verdicts, names: Sequence[str], frames: NDArray[np.int64]
+    packets: Packets,
+    tokens: Tokens,
+    routes: Routes,
+    verdicts: Verdicts,
+    names: Sequence[str],
+    frames: NDArray[np.int64],
 ) -> list[Attempt]:
     """Return attempts without SYN-ACK or RST, in time order."""
     first = tokens.first_row
@@ -52,18 +57,20 @@ def find_unanswered(
     opening = np.flatnonzero(tcp & ((flags & (SYN | ACK)) == SYN) & verdicts.counted & ~np.isin(way, answers))
     if not len(opening):
         return []
-    latest = int(verdicts.time_ns[np.isfinite(verdicts.time_ns.astype(float))].max())
+    latest = int(verdicts.time_ns.max())
     opening = opening[np.lexsort((verdicts.time_ns[opening], way[opening]))]
     starts = np.flatnonzero(np.concatenate(([True], np.diff(way[opening]) != 0)))
-    found = []
-    for group in np.split(opening, starts[1:]):
-        if int(verdicts.time_ns[group[0]]) + ANSWER_NS <= latest:
-            found.append(_attempt(packets, tokens, routes, verdicts, group, names, frames))
+    found = [
+        _attempt(packets, tokens, routes, verdicts, group, names, frames)
+        for group in np.split(opening, starts[1:])
+        if int(verdicts.time_ns[group[0]]) + ANSWER_NS <= latest
+    ]
     return sorted(found, key=lambda a: a.first_ns)
 
 
 def _attempt(
-    packets: Packets, tokens: Tokens, routes: Routes, verdicts: Verdicts, group: NDArray[np.int64], names: Sequence[str],
+    packets: Packets, tokens: Tokens, routes: Routes, verdicts: Verdicts, group: NDArray[np.int64], names:
+    Sequence[str],
     frames: NDArray[np.int64],
 ) -> Attempt:  # fmt: skip
     """Describe the copies of one SYN."""

@@ -17,7 +17,7 @@ HOP_NS = 400_000
 NAMES = ("a", "b", "c")
 
 
-def datagrams(count, constant=False):
+def datagrams(count, *, constant=False):
     """Datagrams client to server and back, every 3 ms; *constant* ones are identical and carry no IP identification."""
     for k in range(count):
         body = b"heartbeat-heartbeat" if constant else f"payload number {k:08d}".encode()
@@ -26,8 +26,8 @@ def datagrams(count, constant=False):
         yield START + k * 3_000_000 + 1_400_000, False, Packet("10.9.0.1", "10.0.0.1", 5000, 4000, number, 64, body, 17)
 
 
-def walk(packets, dropped=(), missed=(), clocks=((0, 0), (0, 0), (0, 0)), translate=False):
-    """Carry packets over three points; return records by point. *dropped* (number, segment), *missed* (number, point)."""
+def walk(packets, dropped=(), missed=(), clocks=((0, 0), (0, 0), (0, 0)), *, translate=False):
+    """Carry packets over three points; *dropped* holds (number, segment), *missed* (number, point)."""
     seen = {name: [] for name in NAMES}
     for number, (time, forward, packet) in enumerate(packets):
         order = NAMES if forward else NAMES[::-1]
@@ -36,7 +36,11 @@ def walk(packets, dropped=(), missed=(), clocks=((0, 0), (0, 0), (0, 0)), transl
                 break
             shown = packet.hop(hop)
             if translate and name == "c":
-                shown = replace(shown, src="203.0.113.7", sport=61000) if forward else replace(shown, dst="203.0.113.7", dport=61000)
+                shown = (
+                    replace(shown, src="203.0.113.7", sport=61000)
+                    if forward
+                    else replace(shown, dst="203.0.113.7", dport=61000)
+                )
             if (number, name) not in missed:
                 offset, ppm = clocks[NAMES.index(name)]
                 true = time + hop * HOP_NS
@@ -52,7 +56,12 @@ def accused(tmp_path, result):
     """(IP identification, source, last seen, first missing) of everything that is called vanished."""
     tables = {n: read_capture(tmp_path / f"{n}.pcap")[0] for n in NAMES}
     return {
-        (int(tables[v.last_seen].ip_id[v.frame - 1]), int(tables[v.last_seen].ttl[v.frame - 1]) == 64 or v.flow.dport, v.last_seen, v.first_missing)
+        (
+            int(tables[v.last_seen].ip_id[v.frame - 1]),
+            int(tables[v.last_seen].ttl[v.frame - 1]) == 64 or v.flow.dport,
+            v.last_seen,
+            v.first_missing,
+        )
         for v in result.vanished
     }
 
@@ -69,7 +78,9 @@ def test_what_is_dropped_is_named_exactly(tmp_path, dropped, offsets, drifts, tr
     first = {}
     for number, hop in sorted(dropped):
         first.setdefault(number, hop)
-    seen = walk(list(datagrams(60)), set(first.items()), clocks=tuple(zip(offsets, drifts, strict=True)), translate=translate)
+    seen = walk(
+        list(datagrams(60)), set(first.items()), clocks=tuple(zip(offsets, drifts, strict=True)), translate=translate
+    )
 
     result = analysed(tmp_path, seen)
 
@@ -104,11 +115,20 @@ def test_a_capture_that_misses_packets_never_makes_a_loss(tmp_path, dropped, mis
     tables = {n: read_capture(tmp_path / f"{n}.pcap")[0] for n in NAMES}
     gone = {(int(packets[n][2].ip_id), packets[n][2].src) for n in first}
     for entry in result.vanished:
-        assert (int(tables[entry.last_seen].ip_id[entry.frame - 1]), entry.flow.src) in gone | hidden(packets, missed, first)
+        assert (int(tables[entry.last_seen].ip_id[entry.frame - 1]), entry.flow.src) in gone | hidden(
+            packets, missed, first
+        )
+
+
+def handshake():
+    return [
+        (START, True, Packet("10.0.0.1", "10.9.0.1", 4000, 80, 1, seq=100, flags=SYN)),
+        (START + 10**6, False, Packet("10.9.0.1", "10.0.0.1", 80, 4000, 1, seq=500, ack=101, flags=SYN | ACK)),
+    ]
 
 
 def hidden(packets, missed, first):
-    """Packets that the last point of their way missed: no point behind it can tell, so a capture without counters accuses."""
+    """Packets that the last point of their way missed: no point behind it can tell it from a loss."""
     found = set()
     for number, (_, forward, packet) in enumerate(packets):
         order = NAMES if forward else NAMES[::-1]
@@ -138,11 +158,32 @@ def test_identical_packets_alone_accuse_nobody(tmp_path):
 
 def test_a_resent_segment_that_fills_a_hole_confirms_the_loss(tmp_path):
     """TCP: later data arrives, then the copy: confirmed even without drop counters."""
-    packets = [(START, True, Packet("10.0.0.1", "10.9.0.1", 4000, 80, 1, seq=100, flags=SYN)),
-               (START + 10**6, False, Packet("10.9.0.1", "10.0.0.1", 80, 4000, 1, seq=500, ack=101, flags=SYN | ACK))]  # fmt: skip
+    packets = handshake()
     for k in range(20):
-        packets.append((START + (10 + 5 * k) * 10**6, True, Packet("10.0.0.1", "10.9.0.1", 4000, 80, 2 + k, seq=101 + 50 * k, ack=501, flags=PSH | ACK, payload=b"x" * 50)))
-    packets.append((START + 60 * 10**6, True, Packet("10.0.0.1", "10.9.0.1", 4000, 80, 40, seq=101 + 50 * 5, ack=501, flags=PSH | ACK, payload=b"x" * 50)))
+        packets.append(
+            (
+                START + (10 + 5 * k) * 10**6,
+                True,
+                Packet(
+                    "10.0.0.1",
+                    "10.9.0.1",
+                    4000,
+                    80,
+                    2 + k,
+                    seq=101 + 50 * k,
+                    ack=501,
+                    flags=PSH | ACK,
+                    payload=b"x" * 50,
+                ),
+            )
+        )
+    packets.append(
+        (
+            START + 60 * 10**6,
+            True,
+            Packet("10.0.0.1", "10.9.0.1", 4000, 80, 40, seq=101 + 50 * 5, ack=501, flags=PSH | ACK, payload=b"x" * 50),
+        )
+    )
     packets.append((START + 130 * 10**6, False, Packet("10.9.0.1", "10.0.0.1", 80, 4000, 2, seq=501, ack=1101)))
     packets.sort(key=lambda p: p[0])
     lost = next(n for n, p in enumerate(packets) if p[2].ip_id == 7 and p[1])
@@ -157,11 +198,32 @@ def test_a_resent_segment_that_fills_a_hole_confirms_the_loss(tmp_path):
 
 def test_acknowledged_data_that_a_point_missed_is_delivered(tmp_path):
     """The last point missed a segment whose bytes were acknowledged and never sent again: unseen, not lost."""
-    packets = [(START, True, Packet("10.0.0.1", "10.9.0.1", 4000, 80, 1, seq=100, flags=SYN)),
-               (START + 10**6, False, Packet("10.9.0.1", "10.0.0.1", 80, 4000, 1, seq=500, ack=101, flags=SYN | ACK))]  # fmt: skip
+    packets = handshake()
     for k in range(12):
-        packets.append((START + (10 + 10 * k) * 10**6, True, Packet("10.0.0.1", "10.9.0.1", 4000, 80, 2 + k, seq=101 + 50 * k, ack=501, flags=PSH | ACK, payload=b"x" * 50)))
-        packets.append((START + (13 + 10 * k) * 10**6, False, Packet("10.9.0.1", "10.0.0.1", 80, 4000, 2 + k, seq=501, ack=101 + 50 * (k + 1))))
+        packets.append(
+            (
+                START + (10 + 10 * k) * 10**6,
+                True,
+                Packet(
+                    "10.0.0.1",
+                    "10.9.0.1",
+                    4000,
+                    80,
+                    2 + k,
+                    seq=101 + 50 * k,
+                    ack=501,
+                    flags=PSH | ACK,
+                    payload=b"x" * 50,
+                ),
+            )
+        )
+        packets.append(
+            (
+                START + (13 + 10 * k) * 10**6,
+                False,
+                Packet("10.9.0.1", "10.0.0.1", 80, 4000, 2 + k, seq=501, ack=101 + 50 * (k + 1)),
+            )
+        )
     number = next(n for n, p in enumerate(packets) if p[2].ip_id == 6 and p[1])
 
     result = analysed(tmp_path, walk(packets, missed={(number, "c")}))
@@ -182,7 +244,9 @@ def test_acknowledged_data_that_a_point_missed_is_delivered(tmp_path):
 def test_a_reset_is_born_where_it_first_appears(tmp_path, seen_by, after, before, origin):
     """Each row is one story of a reset that claims to come from the client."""
     packets = list(datagrams(30))
-    packets.append((START + 40 * 10**6, True, Packet("10.0.0.1", "10.9.0.1", 4000, 80, 900, seq=5, ack=9, flags=RST | ACK)))
+    packets.append(
+        (START + 40 * 10**6, True, Packet("10.0.0.1", "10.9.0.1", 4000, 80, 900, seq=5, ack=9, flags=RST | ACK))
+    )
     packets.sort(key=lambda p: p[0])
     number = next(n for n, p in enumerate(packets) if p[2].ip_id == 900)
 

@@ -86,7 +86,10 @@ def test_routers_translators_and_marking_do_not_change_the_identity(tmp_path):
 
 def test_more_packets_than_a_chunk_holds(tmp_path):
     """Records that straddle chunk borders are read once and whole."""
-    records = [(k, Packet("10.0.0.1", "10.0.0.2", 1, 2, k & 0xFFFF, payload=b"x" * (k % 1400), seq=k).bytes()) for k in range(3000)]
+    records = [
+        (k, Packet("10.0.0.1", "10.0.0.2", 1, 2, k & 0xFFFF, payload=b"x" * (k % 1400), seq=k).bytes())
+        for k in range(3000)
+    ]
 
     packets, file = read_capture(write_pcap(tmp_path / "a.pcap", records))
 
@@ -157,14 +160,16 @@ def corpus_files():
 def test_the_corpus_of_hostile_files_is_survived():
     """About a thousand files, fuzz crashers among them: rows, or one sentence."""
     files = corpus_files()
+    refused = {}
 
     for path in files:
         try:
             read_capture(path)
         except CaptureFileError as error:
-            assert str(path) in str(error)
+            refused[str(path)] = str(error)
 
-    assert len(files) > 900
+    assert all(path in message for path, message in refused.items())
+    assert len(files) - len(refused) > 900
 
 
 @pytest.mark.data
@@ -176,7 +181,10 @@ def test_counts_and_times_agree_with_tshark():
     different = []
     for path in corpus_files():
         done = subprocess.run(
-            ["tshark", "-n", "-r", str(path), "-T", "fields", "-e", "frame.time_epoch"], capture_output=True, text=True, check=False
+            ["tshark", "-n", "-r", str(path), "-T", "fields", "-e", "frame.time_epoch"],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         want = [time_ns(t) for t in done.stdout.splitlines()]
         if done.returncode or None in want:  # tshark refuses the file, or its packets carry no time
