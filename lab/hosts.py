@@ -130,4 +130,8 @@ def command_in(place: Place, node: str, argv: list[str]) -> list[str]:
     if node not in topology.HOSTS:
         return ["ip", "netns", "exec", place.namespace(node), "env", path, *argv]
     pid = str(first_process(place, node))
-    return ["nsenter", "-t", pid, "-m", "-u", "-n", "-p", "-r", "-w", "env", path, *argv]
+    # nsenter forks: without the death signal, ending it would leave the program behind with our pipes open
+    return [
+        "nsenter", "-t", pid, "-m", "-u", "-n", "-p", "-r", "-w",
+        "setpriv", "--pdeathsig", "KILL", "env", path, *argv,
+    ]  # fmt: skip

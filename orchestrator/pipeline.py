@@ -329,7 +329,7 @@ def _sources(run: RunDirectory, stage: _Stage) -> list[Source]:
         for file, count in zip(index.files, index.counts, strict=True):
             sources.append(
                 Source(
-                    path=run.path / file.path,
+                    path=file.path,
                     name=point.name,
                     link_types=tuple(file.link_types),
                     start=start,
