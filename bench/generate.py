@@ -1,19 +1,21 @@
 """Invent a capture pair with known truth: TCP flows whose acknowledgements and resends follow the losses.
 
 Point B lies behind a line with delay and loss and has another clock.  Frames are cut at 128 bytes.
+`python -m bench.generate FOLDER PACKETS` writes the pair and truth.json.
 """
 
 from __future__ import annotations
 
+import json
 import struct
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 KEPT = 128
@@ -30,6 +32,10 @@ class Truth:
 
     lost: frozenset[tuple[int, int]]
     """(client port, IP identification) of each lost packet, client to server."""
+    frames: tuple[int, ...]
+    """The same as frame numbers in a.pcap, from 1, ascending."""
+    packets: tuple[int, int]
+    """In a.pcap and in b.pcap."""
     offset_ns: int
     drift: float
 
@@ -54,6 +60,8 @@ def generate(
         lost |= gone
     table = np.concatenate(parts)
     start = 1_700_000_000_000_000_000
+    frames: tuple[int, ...] = ()
+    counts = []
     for name, column in (("a", "at_a"), ("b", "at_b")):
         seen = table[table[column] >= 0]
         time = seen[column] + start
@@ -61,7 +69,10 @@ def generate(
             time = time + offset_ns + (drift * (time - start)).astype(np.int64)
         order = np.argsort(time, kind="stable")
         _write(folder / f"{name}.pcap", seen[order], time[order], ttl_less=int(name == "b"))
-    return Truth(frozenset(lost), offset_ns, drift)
+        counts.append(len(order))
+        if name == "a":
+            frames = tuple((np.flatnonzero(seen["at_b"][order] < 0) + 1).tolist())
+    return Truth(frozenset(lost), frames, (counts[0], counts[1]), offset_ns, drift)
 
 
 ROW = np.dtype([
@@ -151,3 +162,15 @@ class _Put:
         number = value.astype(np.int64)
         for k in range(size):
             self.frame[:, at + k] = (number >> (8 * (size - 1 - k))) & 0xFF
+
+
+def main() -> None:
+    """Write a pair and what is true of it; a process of its own, so that its memory is not that of a benchmark."""
+    folder = Path(sys.argv[1])
+    truth = generate(folder, int(sys.argv[2]))
+    facts = {"vanished": truth.frames, "packets": truth.packets}
+    (folder / "truth.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
