@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator import __version__
-from orchestrator.archive.layout import POINT_NAME, RunDirectory
 from orchestrator.core.analysis import Analysis, Observed, analyse as analyse_points
 from orchestrator.core.conclude import Grounds, conclude
 from orchestrator.errors import EvidenceError, InputError
 from orchestrator.model.columns import TCP
 from orchestrator.model.result import PathResult, PointResult, Result
-from orchestrator.model.run import FileRecord, PointRecord, RunRecord
+from orchestrator.model.run import POINT_NAME, FileRecord, PointRecord, RunRecord
 from orchestrator.pcap.index import PointIndex, index_points
 from orchestrator.pcap.writer import Source, write_merged
 from orchestrator.report.jsonl import result_document, vanished_lines
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Literal
 
+    from orchestrator.archive.layout import RunDirectory
     from orchestrator.model.plan import CapturePlan
 
 LONGEST_FRAME = 1_600
@@ -67,7 +67,7 @@ def analyse(run: RunDirectory, *, check_order: bool = True) -> Result:
 def merge(run: RunDirectory, target: Path | None = None) -> Path:
     """Write all packets of *run* in corrected order to one pcapng; return its path."""
     stage = _work_out(run, check_order=False)
-    sources = _sources(run, stage)
+    sources = _sources(stage)
     comments = _comments(stage)
     path = target or run.merged
     about = f"run {stage.record.run_id}: packets of {len(stage.points)} points, bytes as captured, times on one clock"
@@ -322,7 +322,7 @@ def _offloads(index: PointIndex) -> tuple[str, ...]:
     return ("tso-or-gro",) if long_frames.any() else ()
 
 
-def _sources(run: RunDirectory, stage: _Stage) -> list[Source]:
+def _sources(stage: _Stage) -> list[Source]:
     """Return the files of all points with the rows that they hold."""
     sources, start = [], 0
     for point, index in zip(stage.points, stage.indexes, strict=True):

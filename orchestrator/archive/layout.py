@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import InputError
 from orchestrator.model.codec import decode, encode
-from orchestrator.model.run import ClockSample, RunRecord
+from orchestrator.model.run import POINT_NAME, ClockSample, RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-POINT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 
 def new_run_id(now_ns: int, token: str) -> str:

@@ -34,9 +34,8 @@ from orchestrator.model.run import Counters, FileRecord, PointRecord, Reason, Ru
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orchestrator.archive.journal import Journal
-    from orchestrator.archive.layout import RunDirectory
     from orchestrator.capture.runner import Outcome, Runner
+    from orchestrator.capture.store import RunFiles, RunJournal
     from orchestrator.core.session import Event, Instruction
     from orchestrator.model.plan import CapturePlan
 
@@ -55,11 +54,11 @@ NS = 1_000_000_000
 class Driver:
     """One run from arming to collection."""
 
-    run: RunDirectory
+    run: RunFiles
     record: RunRecord
     plan: CapturePlan
     runner: Runner
-    journal: Journal
+    journal: RunJournal
     report: Callable[[str, dict[str, Any]], None]
     """Told what happens: a stable id and its fields, for the terminal."""
     interrupted: Callable[[], bool]

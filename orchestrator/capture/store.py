@@ -7,19 +7,64 @@ import hmac
 import json
 import os
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator.archive.layout import POINT_NAME, RunDirectory
 from orchestrator.errors import EvidenceError, InputError
 from orchestrator.model.codec import decode, encode
 from orchestrator.model.plan import CapturePlan
+from orchestrator.model.run import POINT_NAME
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
+
+    from orchestrator.model.run import ClockSample, RunRecord
 
 KEY_BYTES = 32
 KEY_FILE = ".store-key"
 SEALED = "plan.sealed.json"
+
+
+class RunJournal(Protocol):
+    """Where what happens in a run is written down."""
+
+    def append(self, event: str, **fields: object) -> object:
+        """Write one event."""
+        ...
+
+
+class RunFiles(Protocol):
+    """The directory of one run, as capturing uses it."""
+
+    @property
+    def path(self) -> Path:
+        """The directory itself."""
+        ...
+
+    @property
+    def control(self) -> Path:
+        """Where other shells leave requests."""
+        ...
+
+    def raw(self, point: str) -> Path:
+        """Return where the captures of *point* belong."""
+        ...
+
+    def write_record(self, record: RunRecord) -> None:
+        """Write run.json."""
+        ...
+
+    def write_json(self, name: str, data: Mapping[str, Any]) -> None:
+        """Write a JSON document *name* of the run directory."""
+        ...
+
+    def append_clock(self, point: str, samples: Iterable[ClockSample]) -> None:
+        """Add clock exchanges with the host of *point*."""
+        ...
+
+    def append_counters(self, point: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add what the agent sampled on the host of *point*."""
+        ...
 
 
 def new_key() -> bytes:
@@ -55,18 +100,19 @@ def shared_key(runs: Path, given: str | None) -> bytes:
 
 
 class RunStore:
-    """Where orchestrator and workers find a run: a directory that both see."""
+    """Where orchestrator and workers find a run: a directory that both see; *open_run* knows its layout."""
 
-    def __init__(self, runs: Path, key: bytes) -> None:
+    def __init__(self, runs: Path, key: bytes, open_run: Callable[[Path], RunFiles]) -> None:
         self.runs = runs
         self._key = key
+        self._open_run = open_run
 
-    def run(self, run_id: str) -> RunDirectory:
+    def run(self, run_id: str) -> RunFiles:
         """Return the directory of *run_id*."""
         if not POINT_NAME.match(run_id):
             msg = f"{run_id!r} is no run id"
             raise InputError(msg, hint="It comes from `vanishpoint run`.")
-        return RunDirectory(self.runs / run_id)
+        return self._open_run(self.runs / run_id)
 
     def seal(self, run_id: str, plan: CapturePlan) -> None:
         """Store the plan of *run_id*."""

@@ -90,13 +90,14 @@ def _interrupts() -> Iterator[Callable[[], bool]]:
 
 
 def _runner(settings: Settings) -> tuple[RunStore, Runner]:
+    from orchestrator.archive.layout import RunDirectory
     from orchestrator.capture.store import RunStore, new_key, shared_key
     from orchestrator.tasks.runner import EmbeddedRunner, connect_redis
 
     if settings.broker is None:
-        store = RunStore(settings.runs, new_key())
+        store = RunStore(settings.runs, new_key(), RunDirectory)
         return store, EmbeddedRunner(store)
-    store = RunStore(settings.runs, shared_key(settings.runs, settings.store_key))
+    store = RunStore(settings.runs, shared_key(settings.runs, settings.store_key), RunDirectory)
     return store, connect_redis(settings.broker)
 
 
@@ -108,12 +109,12 @@ def _capture(
     """Make the run directory and carry the plan out."""
     from orchestrator import __version__
     from orchestrator.archive.journal import Journal
-    from orchestrator.archive.layout import new_run_id
+    from orchestrator.archive.layout import RunDirectory, new_run_id
     from orchestrator.capture.driver import Driver, planned_record
     from orchestrator.cli.progress import reporter
 
     run_id = new_run_id(time.time_ns(), secrets.token_hex(2))
-    run = store.run(run_id).create()
+    run = RunDirectory(store.run(run_id).path).create()
     run.control.mkdir(mode=0o700)
     run.write_text("playbook.yaml", source.read_text(encoding="utf-8"))
     run.write_text("inventory.yaml", Path(playbook.inventory).read_text(encoding="utf-8"))

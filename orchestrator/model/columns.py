@@ -102,7 +102,9 @@ class Packets:
 
     @classmethod
     def concatenate(cls, tables: Sequence[Packets]) -> Packets:
-        """Return the rows of *tables*, one table after the other."""
+        """Return the rows of *tables*, one table after the other; a single table is returned as it is."""
+        if len(tables) == 1:
+            return tables[0]
         return cls([np.concatenate(parts, axis=1) for parts in zip(*(t.blocks for t in tables), strict=True)])
 
     def take(self, rows: NDArray[np.int64] | slice) -> Packets:

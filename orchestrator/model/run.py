@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from orchestrator.model.plan import CapturePlan
 
+POINT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+"""Names of points and ids of runs: they become file names."""
 PointState = Literal["planned", "failed", "armed", "stopped", "collected", "supplied"]
 
 

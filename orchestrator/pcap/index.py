@@ -43,13 +43,23 @@ class PointIndex:
 def index_points(points: Sequence[Sequence[Path]]) -> list[PointIndex]:
     """Return the index of every point, all with the same payload digest.
 
-    Where some point kept fewer payload bytes than the digest takes, every file is read again with that fewer: the
-    same packet
-    must have the same identity everywhere.
+    Where some point kept fewer payload bytes than the digest takes, the digest takes that fewer everywhere: the same
+    packet must have the same identity.  The first chunk of every file nearly always shows how many; where a later one
+    kept fewer still, everything is read again.
     """
-    indexes = _read_all(points, DIGEST_BYTES)
-    shortest = min((_shortest_kept(i.packets) for i in indexes), default=DIGEST_BYTES)
-    return indexes if shortest >= DIGEST_BYTES else _read_all(points, shortest)
+    digest_bytes = _shortest_at_start(points)
+    while True:
+        indexes = _read_all(points, digest_bytes)
+        shortest = min((_shortest_kept(i.packets) for i in indexes), default=DIGEST_BYTES)
+        if shortest == digest_bytes:
+            return indexes
+        digest_bytes = shortest
+
+
+def _shortest_at_start(points: Sequence[Sequence[Path]]) -> int:
+    """Return the fewest payload bytes kept in the first chunk of any file, as the digest will take them."""
+    starts = (read_capture(path, only_first_chunk=True)[0] for files in points for path in files)
+    return min((_shortest_kept(packets) for packets in starts), default=DIGEST_BYTES)
 
 
 def _read_all(points: Sequence[Sequence[Path]], digest_bytes: int) -> list[PointIndex]:

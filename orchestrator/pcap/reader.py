@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.errors import CaptureFileError
-from orchestrator.model.columns import Packets
 from orchestrator.pcap.dissect_kernels import dissect
+from orchestrator.pcap.growing import GrowingTable
 from orchestrator.pcap.record_kernels import (
     BAD_LENGTH,
     FULL,
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from orchestrator.model.columns import Packets
 
 CHUNK_BYTES = 1 << 20
 RECORDS_A_CALL = 1 << 15
@@ -85,11 +87,19 @@ class _Walk:
     rates: list[int] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
     snaplens: list[int] = field(default_factory=list)
-    tables: list[Packets] = field(default_factory=list)
-    count: int = 0
+    table: GrowingTable = field(default_factory=GrowingTable)
+    size: int = 0
+    """Bytes of the file when it was opened."""
+
+    @property
+    def count(self) -> int:
+        """Packets so far."""
+        return self.table.count
 
 
-def read_capture(path: Path, digest_bytes: int = DIGEST_BYTES) -> tuple[Packets, CaptureFile]:
+def read_capture(
+    path: Path, digest_bytes: int = DIGEST_BYTES, *, only_first_chunk: bool = False
+) -> tuple[Packets, CaptureFile]:
     """Return the packets of *path* in file order, and what is to be known about the file.
 
     Raises:
@@ -101,16 +111,15 @@ def read_capture(path: Path, digest_bytes: int = DIGEST_BYTES) -> tuple[Packets,
         msg = f"{path}: {error.strerror}"
         raise CaptureFileError(msg, hint="Check the path and the rights of the file.") from error
     try:
-        walk = _Walk(CaptureFile(path), descriptor, digest_bytes)
+        walk = _Walk(CaptureFile(path), descriptor, digest_bytes, size=os.fstat(descriptor).st_size)
         start = _read_header(walk)
-        _read_records(walk, start)
+        _read_records(walk, start, only_first_chunk=only_first_chunk)
     except IsADirectoryError as error:
         msg = f"{path}: is a directory"
         raise CaptureFileError(msg, hint="Name a capture file.") from error
     finally:
         os.close(descriptor)
-    packets = Packets.concatenate(walk.tables) if walk.tables else Packets.allocate(0)
-    return packets, walk.file
+    return walk.table.finished(), walk.file
 
 
 def _read_header(walk: _Walk) -> int:
@@ -141,36 +150,35 @@ def _read_header(walk: _Walk) -> int:
     )
 
 
-def _read_records(walk: _Walk, start: int) -> None:
+def _read_records(walk: _Walk, start: int, *, only_first_chunk: bool) -> None:
     """Walk the file chunk by chunk from offset *start*."""
     arrays = (
         np.empty(RECORDS_A_CALL, np.int64), np.empty(RECORDS_A_CALL, np.uint32), np.empty(RECORDS_A_CALL, np.uint32),
         np.empty(RECORDS_A_CALL, np.int64), np.zeros(RECORDS_A_CALL, np.uint16),
     )  # fmt: skip
-    want = CHUNK_BYTES
+    buffer = np.empty(CHUNK_BYTES, np.uint8)  # one for all chunks: fresh memory costs more than the read into it
     position = start
-    while True:
-        raw = os.pread(walk.descriptor, want, position)
-        if not raw:
+    while not (only_first_chunk and walk.count):
+        got = os.preadv(walk.descriptor, [buffer], position)
+        if not got:
             return
-        data = np.frombuffer(raw, np.uint8)
-        used, reason = _walk_chunk(walk, data, position, arrays)
+        used, reason = _walk_chunk(walk, buffer[:got], position, arrays)
         position += used
         if reason == BAD_LENGTH:
             walk.file.defects.append(f"record {walk.count + 1:,} has an impossible length, file cut there")
             return
         if used == 0:
-            if len(raw) < want:
+            if got < len(buffer):
                 walk.file.defects.append(f"the file ends inside record {walk.count + 1:,}")
                 return
-            want *= 2
-            if want > 4 * LARGEST_RECORD:
+            buffer = np.empty(2 * len(buffer), np.uint8)
+            if len(buffer) > 4 * LARGEST_RECORD:
                 walk.file.defects.append(
                     f"record {walk.count + 1:,} claims more than {LARGEST_RECORD:,} bytes, file cut there"
                 )
                 return
-        else:
-            want = CHUNK_BYTES
+        elif len(buffer) > CHUNK_BYTES:
+            buffer = np.empty(CHUNK_BYTES, np.uint8)
 
 
 def _walk_chunk(
@@ -215,17 +223,18 @@ def _walk_once(walk: _Walk, chunk: NDArray[np.uint8], arrays: tuple[NDArray[np.g
 def _decode(
     walk: _Walk, chunk: NDArray[np.uint8], base: int, count: int, arrays: tuple[NDArray[np.generic], ...]
 ) -> None:
-    """Dissect *count* records of *chunk* into a table of their own."""
+    """Dissect *count* records of *chunk*, which begins at offset *base* of the file, into the table."""
     where, caplen, wirelen, time_ns, interface = arrays
-    table = Packets.allocate(count)
+    part_read = (base + int(where[count - 1])) / max(walk.size, 1)
+    blocks = walk.table.make_room(count, part_read).blocks
     if walk.first_interface:
         interface[:count] += np.uint16(walk.first_interface)
     link_types = np.array(walk.file.link_types, np.int64)
     dissect(
-        chunk, where, caplen, wirelen, time_ns, interface, count, base, link_types, walk.digest_bytes, *table.blocks, 0
-    )
-    walk.tables.append(table)
-    walk.count += count
+        chunk, where, caplen, wirelen, time_ns, interface, count, base, link_types, walk.digest_bytes, *blocks,
+        walk.table.count,
+    )  # fmt: skip
+    walk.table.count += count
 
 
 def _read_block(walk: _Walk, block: bytes, available: int) -> int:

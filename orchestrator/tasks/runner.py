@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -104,19 +105,42 @@ def connect_redis(broker: str) -> CeleryRunner:
     """
     app = make_app(broker)
     register(app, None)
-    try:
-        with app.connection_for_write() as connection:
-            connection.ensure_connection(max_retries=1, timeout=WORKER_ANSWER_S)
-        answers = app.control.ping(timeout=1.0) or app.control.ping(timeout=WORKER_ANSWER_S)
-    except Exception as error:  # kombu raises what its transport does; all of it means the same here
-        hint = "Start Redis and check the URL, or leave --broker out to run in this process."
-        msg = f"{_shown(broker)}: {error}"
-        raise CaptureFailedError(msg, hint=hint) from error
-    if not answers:
+    if not _answers(app, broker):
         hint = f"Start one that sees the same runs: vanishpoint worker --broker {_shown(broker)} --runs DIR"
         msg = f"{_shown(broker)}: no worker answers"
         raise CaptureFailedError(msg, hint=hint)
     return CeleryRunner(app)
+
+
+def check_worker(broker: str, name: str | None) -> None:
+    """Make sure that the worker *name* answers, None for the one of this machine.
+
+    Raises:
+        CaptureFailedError: The broker, or this worker, does not answer.
+    """
+    with make_app(broker) as app:
+        if not _answers(app, broker, node_name(name)):
+            msg = f"{_shown(broker)}: {node_name(name)} does not answer"
+            raise CaptureFailedError(msg, hint="Look at the worker's log, and start it again.")
+
+
+def node_name(name: str | None) -> str:
+    """Return what a worker is called on the queue."""
+    return f"vanishpoint@{name or socket.gethostname()}"
+
+
+def _answers(app: Celery, broker: str, node: str | None = None) -> bool:
+    """Say whether *node* answers, None for any worker."""
+    wanted = None if node is None else [node]
+    try:
+        with app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=WORKER_ANSWER_S)
+        ping = app.control.ping
+        return bool(ping(wanted, timeout=1.0) or ping(wanted, timeout=WORKER_ANSWER_S))
+    except Exception as error:  # kombu raises what its transport does; all of it means the same here
+        hint = "Start Redis and check the URL, or leave --broker out to run in this process."
+        msg = f"{_shown(broker)}: {error}"
+        raise CaptureFailedError(msg, hint=hint) from error
 
 
 def _shown(broker: str) -> str:
@@ -134,14 +158,15 @@ def _outcome(call: Call, result: Any) -> Outcome:  # noqa: ANN401 - Celery is un
     return failure("bug", f"{call.point}: {call.step} failed: {value!r}"[:500], "This is a bug; please report it.")
 
 
-def serve(broker: str, store: RunStore, threads: int) -> int:
-    """Serve the queue until told to stop; return the exit code."""
+def serve(broker: str, store: RunStore, threads: int, name: str | None = None) -> int:
+    """Serve the queue as *name* until told to stop; return the exit code."""
     app = make_app(broker)
     site = Site(store)
     register(app, site)
     app.finalize()
     worker = app.Worker(
-        pool="threads", concurrency=threads, loglevel="INFO", queues=[QUEUE], without_gossip=True, without_mingle=True,
+        hostname=node_name(name), pool="threads", concurrency=threads, loglevel="INFO", queues=[QUEUE],
+        without_gossip=True, without_mingle=True,
     )  # fmt: skip
     worker.start()
     site.close()

@@ -48,7 +48,7 @@ def infer_outer(
                     near=None if is_entry else names[point], far=names[point] if is_entry else None,
                     direction=label, inferred=True,  # type: ignore[arg-type]
                 )  # fmt: skip
-                row.holes = int((lost & ours).sum()) if is_entry else 0
+                row.holes = int(lost[ours].sum()) if is_entry else 0
                 row.resent = 0 if is_entry else int((again & ours).sum())
                 rows.append(row)
     return rows
@@ -71,14 +71,14 @@ def _at_end(routes: Routes, point: int, direction: int, *, is_entry: bool) -> ND
 
 def _scan(
     packets: Packets, tokens: Tokens, verdicts: Verdicts, corrected_ns: NDArray[np.int64], point: int
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return by token: lost before *point*, sent again after it passed *point*."""
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return by token: segments lost before *point* that it makes good, sent again after it passed *point*."""
     count = len(tokens)
-    lost, again = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+    lost, again = np.zeros(count, np.int64), np.zeros(count, np.bool_)
     row = tokens.row[:, point]
     here = np.flatnonzero(row >= 0)
     here = here[packets.protocol[row[here]] == TCP]
-    here = here[(packets.flags[row[here]] & (SYN | RST)) == 0]
+    here = here[(packets.flags[row[here]] & RST) == 0]
     if not len(here):
         return lost, again
     way = tokens.flow.astype(np.int64) * 2 + tokens.bit
@@ -89,9 +89,11 @@ def _scan(
     order = here[np.lexsort((row[here], way[here]))]
     numbered = np.zeros(count, np.bool_)
     numbered[order] = _counts_up(ip_id[order], way[order])
+    opening = np.zeros(count, np.bool_)
+    opening[here] = (packets.flags[row[here]] & SYN) > 0
     reverse_data = np.zeros(count, np.int64)
     reverse_data[order] = _data_against(packets, tokens, row, order, way)
-    scan_outer(order, way, verdicts.start, verdicts.end, time, ip_id, numbered, reverse_data, lost, again)
+    scan_outer(order, way, verdicts.start, verdicts.end, time, ip_id, numbered, opening, reverse_data, lost, again)
     return lost, again
 
 

@@ -14,23 +14,25 @@ BACKOFF_NS = 550_000_000
 
 
 @kernel
-def scan_outer(order, way, start, end, time, ip_id, numbered, reverse_data, lost_before, sent_again):
+def scan_outer(order, way, start, end, time, ip_id, numbered, opening, reverse_data, lost_before, sent_again):
     """Mark data that was lost before this point and data sent again after it passed here.
 
     Args: order int64[:] tokens of this point by flow direction and time; way int64[:], start, end, time int64[:],
-    ip_id int64[:] by token; numbered bool[:] by token: its sender counts packets up by one; reverse_data int64[:] by
-    token: how
-    many data tokens this point had seen in the opposite direction; outputs lost_before, sent_again bool[:] by token.
+    ip_id int64[:] by token; numbered bool[:] by token: its sender counts packets up by one; opening bool[:] by token: it
+    is a SYN; reverse_data int64[:] by token: how many data tokens this point had seen in the opposite direction; outputs lost_before int64[:] (segments
+    that the token makes good) and sent_again bool[:] by token.
 
     A hole that a packet fills which was sent later (by IP identification) is a range lost before the point.  Data that
     begins exactly where the stream stood, but after packets are missing in the sender's count although the sender
-    had nothing
-    to acknowledge, was lost at the tail: its first copy is among the missing.
+    had nothing to acknowledge, was lost at the tail: its first copy is among the missing.  A sender may send several
+    lost segments again as one: the sender's count, where no other packet can be missing, or else the largest segment
+    seen tells how many it stands for.
     """
     hole_start = np.empty(MOST_OPEN_HOLES, np.int64)
     hole_end = np.empty(MOST_OPEN_HOLES, np.int64)
     hole_id = np.empty(MOST_OPEN_HOLES, np.int64)
     hole_time = np.empty(MOST_OPEN_HOLES, np.int64)
+    hole_segments = np.empty(MOST_OPEN_HOLES, np.int64)
     holes = 0
     current = np.int64(-1)
     frontier = np.int64(0)
@@ -39,6 +41,7 @@ def scan_outer(order, way, start, end, time, ip_id, numbered, reverse_data, lost
     last_reverse = np.int64(0)
     largest = np.int64(1)
     carry = np.int64(0)
+    is_counted = False
     for position in range(order.size):
         token = order[position]
         if way[token] != current:
@@ -47,37 +50,49 @@ def scan_outer(order, way, start, end, time, ip_id, numbered, reverse_data, lost
             carry = np.int64(0)
             frontier = np.int64(-1)
             largest = np.int64(1)
+            is_counted = False
+        if opening[token]:  # where the stream begins; the count of a SYN-ACK need not go on with the data (RFC 6864)
+            frontier = end[token]
+            is_counted = False
+            continue
         length = end[token] - start[token]
         step = ((ip_id[token] - last_id + 32768) & 0xFFFF) - 32768
-        gap = step - 1 if numbered[token] and frontier >= 0 and 0 < step < 4096 else np.int64(0)
+        gap = step - 1 if numbered[token] and is_counted and 0 < step < 4096 else np.int64(0)
         quiet = reverse_data[token] == last_reverse
         pause = time[token] - last_time
         if length > 0:
             if frontier < 0:
                 frontier = end[token]
+                largest = length
             elif start[token] >= frontier:
-                skipped = (start[token] - frontier + largest - 1) // largest
+                usual = max(largest, length)
+                skipped = (start[token] - frontier + usual - 1) // usual
                 if skipped > 0:
                     carry = np.int64(0)
                     if holes < MOST_OPEN_HOLES:
+                        hole_segments[holes] = max(skipped, gap) if quiet and holes == 0 else skipped
                         hole_start[holes] = frontier
                         hole_end[holes] = start[token]
                         hole_id[holes] = ip_id[token]
                         hole_time[holes] = time[token]
                         holes += 1
                 elif gap > 0 and quiet and holes == 0:
-                    lost_before[token] = True
-                    carry = gap - 1
+                    stands_for = min(gap, (length + largest - 1) // largest)
+                    lost_before[token] = stands_for
+                    carry = gap - stands_for
                     backoff = BACKOFF_NS
                     while carry > 0 and pause > backoff:
                         carry -= 1
                         backoff *= 2
                 elif carry > 0 and holes == 0:
-                    lost_before[token] = True
+                    lost_before[token] = 1
                     carry -= 1
                 frontier = end[token]
+                if lost_before[token] == 0:
+                    largest = max(largest, length)  # copies sent again may be several segments in one
             else:
                 filled = False
+                stands_for = np.int64(0)
                 reordered = False
                 k = 0
                 while k < holes:
@@ -89,11 +104,20 @@ def scan_outer(order, way, start, end, time, ip_id, numbered, reverse_data, lost
                             reordered = time[token] - hole_time[k] < REORDERED_NS
                         left = start[token] > hole_start[k]
                         right = end[token] < hole_end[k]
+                        covered = min(end[token], hole_end[k]) - max(start[token], hole_start[k])
+                        part = max(np.int64(1), (covered + largest - 1) // largest)
+                        if left or right:
+                            part = min(part, max(np.int64(1), hole_segments[k] - 1))
+                        else:
+                            part = hole_segments[k]
+                        hole_segments[k] = max(np.int64(1), hole_segments[k] - part)
+                        stands_for += part
                         if left and right and holes < MOST_OPEN_HOLES:
                             hole_start[holes] = end[token]
                             hole_end[holes] = hole_end[k]
                             hole_id[holes] = hole_id[k]
                             hole_time[holes] = hole_time[k]
+                            hole_segments[holes] = hole_segments[k]
                             holes += 1
                             hole_end[k] = start[token]
                         elif left:
@@ -106,15 +130,16 @@ def scan_outer(order, way, start, end, time, ip_id, numbered, reverse_data, lost
                             hole_end[k] = hole_end[holes]
                             hole_id[k] = hole_id[holes]
                             hole_time[k] = hole_time[holes]
+                            hole_segments[k] = hole_segments[holes]
                             continue
                     k += 1
                 if filled and not reordered:
-                    lost_before[token] = True
+                    lost_before[token] = stands_for
                 elif not filled and not (length <= 1 and end[token] == frontier):  # that would be a keep-alive
                     sent_again[token] = True
                 frontier = max(frontier, end[token])
-            largest = max(largest, length)
-        if step > 0 or not numbered[token]:
+        if step > 0 or not numbered[token] or not is_counted:
+            is_counted = True
             last_id = ip_id[token]
             last_time = time[token]
             last_reverse = reverse_data[token]

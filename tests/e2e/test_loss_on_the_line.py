@@ -1,0 +1,107 @@
+"""Loss on the dedicated line, against the line's own log of every packet that it received."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from lab import faults
+from tests.support.lab_runs import PATH_TO_APP_1, ended, identity, vanished_packets
+from tests.support.offline import analyse_files
+
+pytestmark = pytest.mark.lab
+
+FLOWS = {
+    "datagrams": {"from": "client-1", "to": "app-1", "protocol": "udp", "port": 5001},
+    "stream": {"from": "client-1", "to": "app-1", "protocol": "tcp", "port": 5002},
+}
+
+
+@pytest.fixture(scope="module")
+def lossy(lab_place, tmp_path_factory):
+    """2 000 UDP and 2 000 TCP segments over a line that loses 5 %, two clocks wrong by seconds and 300 ppm."""
+    from tests.support.lab_runs import Lab  # noqa: PLC0415  # the module's lab is made here
+
+    lab = Lab(lab_place, tmp_path_factory.mktemp("lossy"))
+    lab.reset()
+    faults.set_clock(lab.place, "client-1", offset_ns=7_250_000_000, drift_ppm=300.0)
+    faults.set_clock(lab.place, "line-b", offset_ns=-3_100_000_000, drift_ppm=-300.0)
+    run = lab.run(lab.playbook("lossy", FLOWS, PATH_TO_APP_1))
+    run.wait_for("capture.window_open")
+    before = len(lab.truth())
+    lab.line(loss=0.05)
+    with lab.serving("app-1", "udp-receive", "5001", "60"):
+        receiver = lab.traffic("app-1", "tcp-receive", "5002")
+        senders = [
+            lab.traffic("client-1", "udp-send", "10.10.10.2", "5001", "2000", "400", "200"),
+            lab.traffic("client-1", "tcp-send", "10.10.10.2", "5002", "2000", "400", "300"),
+        ]
+        ended(*senders, receiver)
+    code = lab.captured(run)
+    truth = lab.truth()[before:]
+    lab.reset()
+    return run, code, truth
+
+
+def test_the_vanished_are_exactly_what_the_line_dropped(lossy):
+    """Packet for packet, on the right segment, whatever the clocks."""
+    run, code, truth = lossy
+    dropped = Counter(identity(line) for line in truth if line["fate"] == "dropped")
+
+    called = Counter(vanished_packets(run))
+
+    assert code == 0
+    assert sum(dropped.values()) > 150
+    assert called == dropped
+
+
+def test_nothing_is_called_vanished_anywhere_else(lossy):
+    """Every entry names the line; every other segment says zero."""
+    run, _, _ = lossy
+    result = run.result
+
+    assert {tuple(sorted((v["last_seen"], v["first_missing"]))) for v in result["vanished"]} == {("line-far", "line-near")}
+    for row in result["segments"]:
+        if {row["from"], row["to"]} != {"line-near", "line-far"}:
+            assert (row["vanished"], row["vanished_probable"]) == (0, 0), row
+        if not row["inferred"]:
+            assert row["sent"] == row["delivered"] + row["vanished"] + row["vanished_probable"] + row["undecided"]
+
+
+def test_the_clocks_are_found(lossy):
+    """Seconds and 300 ppm are measured to within the stated uncertainty."""
+    run, _, _ = lossy
+    clocks = {p["name"]: p["clock"] for p in run.result["points"]}
+
+    assert abs(clocks["client-1"]["drift_ppb"] - 300_000) < 20_000
+    assert abs(clocks["line-far"]["drift_ppb"] + 300_000) < 20_000
+    assert abs(clocks["client-1"]["offset_ns"] - 7_250_000_000) < 50_000_000
+    assert all(c["uncertainty_ns"] is not None and c["uncertainty_ns"] < 2_000_000 for c in clocks.values())
+
+
+def test_the_answer_accuses_the_line(lossy):
+    """Yes, the network: this segment, this circuit."""
+    run, _, _ = lossy
+    headline = run.result["headline"]
+
+    assert (headline["network"], headline["domain"]) == ("yes", "segment")
+    assert "cc-hq" in headline["statement"]
+
+
+@pytest.mark.parametrize("gateway", ["core", "fw-in"])
+def test_from_the_gateway_alone_each_lost_range_is_one_hole(lossy, tmp_path, gateway):
+    """Nothing is called vanished; the outer segment counts the client's data that the line lost, each range once."""
+    run, _, truth = lossy
+    lost = {
+        line["seq"]  # a retransmission may stand for several segments; it begins where the first of them did
+        for line in truth
+        if line["fate"] == "dropped" and line["dir"] == "ab" and line["proto"] == 6 and line["payload"]
+    }
+
+    result = analyse_files(tmp_path, {gateway: run.raw(gateway)[0]})
+
+    outer = next(s for s in result.segments if s.near is None and s.far == gateway and s.direction == "forward")
+    assert result.vanished == ()
+    assert outer.inferred
+    assert outer.holes == len(lost)

@@ -1,0 +1,249 @@
+"""Run playbooks in a lab of the tests' own, and read what the lab really did."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from lab import faults, relay, state
+from lab.hosts import command_in
+from lab.story import program
+from lab.topology import HOSTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+EVENT_WITHIN_S = 120.0
+PATH_TO_APP_1 = ["client-1", "access", "line-near", "line-far", "core", "fw-out", "fw-in", "app-1"]
+LIMITS = {"disk_free": "8 MiB", "file_total": "48 MiB"}
+
+
+def wait_until(condition, what: str, within_s: float = EVENT_WITHIN_S) -> Any:
+    """Return the first true value of *condition*."""
+    end = time.monotonic() + within_s
+    while not (value := condition()):
+        assert time.monotonic() < end, f"never came: {what}"
+        time.sleep(0.02)
+    return value
+
+
+@dataclass
+class Run:
+    """One `vanishpoint run`, and what it says."""
+
+    process: subprocess.Popen
+    events: queue.Queue = field(default_factory=queue.Queue)
+    said: list[dict[str, Any]] = field(default_factory=list)
+    noise: list[str] = field(default_factory=list)
+    printed: str = ""
+
+    def __post_init__(self) -> None:
+        threading.Thread(target=self._drain, daemon=True).start()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _drain(self) -> None:
+        with self.process.stdout as out:
+            self.printed = out.read()
+
+    def _listen(self) -> None:
+        with self.process.stderr as lines:
+            for line in lines:
+                try:
+                    self.events.put(json.loads(line))
+                except ValueError:
+                    self.noise.append(line)
+        self.events.put({"msgid": "end"})
+
+    def wait_for(self, event: str) -> dict[str, Any]:
+        """Return the next event of that name."""
+        end = time.monotonic() + EVENT_WITHIN_S
+        while True:
+            found = self.events.get(timeout=max(0.1, end - time.monotonic()))
+            self.said.append(found)
+            if found["msgid"] == event:
+                return found
+            assert found["msgid"] != "end", f"{event} never came: {self.said[-5:]} {self.noise}"
+
+    @property
+    def id(self) -> str:
+        return next(e["run_id"] for e in self.said if e["msgid"] == "run.created")
+
+    @property
+    def path(self) -> Path:
+        return Path(next(e["path"] for e in self.said if e["msgid"] == "run.created"))
+
+    def finish(self) -> int:
+        """Return the exit code."""
+        code = self.process.wait(EVENT_WITHIN_S)
+        while (found := self.events.get(timeout=10))["msgid"] != "end":
+            self.said.append(found)
+        return code
+
+    @property
+    def result(self) -> dict[str, Any]:
+        return json.loads((self.path / "result.json").read_text())
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return json.loads((self.path / "run.json").read_text())
+
+    def segment(self, near: str | None, far: str | None) -> dict[str, Any]:
+        return find_segment(self.result, near, far)
+
+    def raw(self, point: str) -> list[Path]:
+        return sorted((self.path / "raw" / point).iterdir())
+
+
+def find_segment(result: dict[str, Any], near: str | None, far: str | None) -> dict[str, Any]:
+    return next(s for s in result["segments"] if (s["from"], s["to"]) == (near, far))
+
+
+@dataclass
+class Lab:
+    """A lab that is up, and a folder for what belongs to the test."""
+
+    place: state.Place
+    folder: Path
+
+    def playbook(self, name: str, flows: dict[str, Any], points: Sequence[str], **capture: Any) -> Path:
+        """Write a playbook over the lab's inventory."""
+        document = {
+            "schema": 1, "name": name, "about": "a test", "inventory": str(self.inventory), "flows": flows,
+            "capture": {
+                "points": list(points), "snaplen": 160, "buffer": "8 MiB",
+                "window": {"duration": "300s", "start": "now", "post_roll": "2s"}, "limits": LIMITS, **capture,
+            },
+        }  # fmt: skip
+        path = self.folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(document, sort_keys=False))
+        return path
+
+    def shipped(self, name: str) -> Path:
+        """Return a playbook of the project, over this lab's inventory."""
+        text = (REPOSITORY / "playbooks" / f"{name}.yaml").read_text()
+        path = self.folder / f"{name}.yaml"
+        path.write_text(text.replace("../inventory/lab.yaml", str(self.inventory)))
+        return path
+
+    @property
+    def inventory(self) -> Path:
+        text = (REPOSITORY / "inventory" / "lab.yaml").read_text()
+        path = self.folder / "inventory.yaml"
+        path.write_text(text.replace("../.lab", str(self.place.directory)))
+        return path
+
+    def command(self, *arguments: str) -> list[str]:
+        return command_in(self.place, "orchestrator", ["vanishpoint", *arguments])
+
+    def run(self, playbook: Path, *extra: str) -> Run:
+        """Start `vanishpoint run` from the orchestrator's namespace."""
+        argv = self.command("run", str(playbook), "--json", "--runs", str(self.folder / "runs"), *extra)
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return Run(process)
+
+    def stop(self, run: Run) -> None:
+        """Close the window from another shell."""
+        argv = self.command("stop", run.id, "--runs", str(self.folder / "runs"))
+        subprocess.run(argv, check=True, capture_output=True)
+
+    def captured(self, run: Run) -> int:
+        """Stop *run* and return its exit code."""
+        self.stop(run)
+        return run.finish()
+
+    def traffic(self, node: str, *arguments: str) -> subprocess.Popen:
+        """Start one of the lab's traffic programs on *node*; receivers listen when this returns."""
+        process = subprocess.Popen(program(self.place, node, "traffic.py", *arguments), stdout=subprocess.PIPE, text=True)
+        if arguments[0] in {"udp-receive", "tcp-receive", "echo"}:
+            assert "listening" in process.stdout.readline()
+        return process
+
+    @contextmanager
+    def serving(self, node: str, *arguments: str) -> Iterator[None]:
+        process = self.traffic(node, *arguments)
+        try:
+            yield
+        finally:
+            process.kill()
+            process.communicate()
+
+    def truth(self) -> list[dict[str, Any]]:
+        """Return every IP packet that the line received, with its fate."""
+        return [line for line in relay.truth(self.place) if "proto" in line]
+
+    def line(self, **settings: Any) -> None:
+        """Impair the line in both directions, or as *ab* and *ba* say."""
+        if not {"ab", "ba"} & set(settings):
+            settings = {"ab": settings, "ba": settings}
+        relay.change(self.place, {**settings, "seed": 7})
+
+    def tcpdumps(self) -> list[int]:
+        """Return the tcpdump processes on every host."""
+        found = []
+        for node in HOSTS:
+            for pid in state.processes(self.place.namespace(node)):
+                try:
+                    name = Path(f"/proc/{pid}/comm").read_text().strip()
+                except OSError:
+                    continue
+                found += [pid] if name == "tcpdump" else []
+        return found
+
+    def reset(self) -> None:
+        """End every fault."""
+        faults.clear(self.place)
+
+    def interrupt(self, run: Run, number: int = signal.SIGINT) -> None:
+        """Send a signal to the orchestrator itself, not to the programs that started it."""
+        os.kill(run.process.pid, number)
+
+
+def ended(*programs: subprocess.Popen) -> list[dict[str, Any]]:
+    """Wait for *programs* to end well; return the last line that each said."""
+    said = [p.communicate(timeout=EVENT_WITHIN_S)[0] for p in programs]
+    assert [p.returncode for p in programs] == [0] * len(programs), said
+    return [json.loads(text.splitlines()[-1]) for text in said]
+
+
+def identity(line: dict[str, Any]) -> tuple[Any, ...]:
+    """What tells one packet of the line's log from another."""
+    return (line["src"], line["dst"], line["proto"], line.get("sport"), line.get("dport"), line["ipid"], line.get("seq"))
+
+
+def frames_of(files: list[Path]) -> list[tuple[Any, ...]]:
+    """Return the identity of every frame, in the order of the files, as tshark reads it."""
+    fields = ("ip.src", "ip.dst", "ip.proto", "tcp.srcport", "udp.srcport", "tcp.dstport", "udp.dstport", "ip.id", "tcp.seq_raw")
+    found = []
+    for path in files:
+        argv = ["tshark", "-n", "-r", str(path), "-T", "fields", *(a for f in fields for a in ("-e", f))]
+        out = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+        for row in out.splitlines():
+            src, dst, protocol, *rest = row.split("\t")
+            numbers = [int(v, 0) if v else None for v in rest]
+            sport, dport = numbers[0] or numbers[1], numbers[2] or numbers[3]
+            found.append((src, dst, int(protocol or -1), sport, dport, numbers[4], numbers[5]))
+    return found
+
+
+def vanished_packets(run: Run) -> list[tuple[Any, ...]]:
+    """Return the identity of everything called vanished, read from the raw capture that saw it last."""
+    points: dict[str, list[tuple[Any, ...]]] = {}
+    found = []
+    for entry in run.result["vanished"]:
+        point = entry["last_seen"]
+        if point not in points:
+            points[point] = frames_of(run.raw(point))
+        found += [points[point][number - 1] for number in entry["frames"][point]]
+    return found
