@@ -156,13 +156,13 @@ def _read_records(walk: _Walk, start: int, *, only_first_chunk: bool) -> None:
         np.empty(RECORDS_A_CALL, np.int64), np.empty(RECORDS_A_CALL, np.uint32), np.empty(RECORDS_A_CALL, np.uint32),
         np.empty(RECORDS_A_CALL, np.int64), np.zeros(RECORDS_A_CALL, np.uint16),
     )  # fmt: skip
-    buffer = np.empty(CHUNK_BYTES, np.uint8)  # one for all chunks: fresh memory costs more than the read into it
+    buffer = bytearray(CHUNK_BYTES)  # one for all chunks: fresh memory costs more than the read into it
     position = start
     while not (only_first_chunk and walk.count):
         got = os.preadv(walk.descriptor, [buffer], position)
         if not got:
             return
-        used, reason = _walk_chunk(walk, buffer[:got], position, arrays)
+        used, reason = _walk_chunk(walk, np.frombuffer(buffer, np.uint8, got), position, arrays)
         position += used
         if reason == BAD_LENGTH:
             walk.file.defects.append(f"record {walk.count + 1:,} has an impossible length, file cut there")
@@ -171,14 +171,14 @@ def _read_records(walk: _Walk, start: int, *, only_first_chunk: bool) -> None:
             if got < len(buffer):
                 walk.file.defects.append(f"the file ends inside record {walk.count + 1:,}")
                 return
-            buffer = np.empty(2 * len(buffer), np.uint8)
+            buffer = bytearray(2 * len(buffer))
             if len(buffer) > 4 * LARGEST_RECORD:
                 walk.file.defects.append(
                     f"record {walk.count + 1:,} claims more than {LARGEST_RECORD:,} bytes, file cut there"
                 )
                 return
         elif len(buffer) > CHUNK_BYTES:
-            buffer = np.empty(CHUNK_BYTES, np.uint8)
+            buffer = bytearray(CHUNK_BYTES)
 
 
 def _walk_chunk(
