@@ -7,6 +7,7 @@ import hmac
 import json
 import os
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator.errors import EvidenceError, InputError
@@ -86,17 +87,31 @@ def shared_key(runs: Path, given: str | None) -> bytes:
             raise InputError(msg, hint="Make one with: openssl rand -hex 32") from error
     path = runs / KEY_FILE
     runs.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        _write_key(path)
+    if path.stat().st_mode & 0o077:
+        msg = f"{path}: others may read the store key"
+        raise InputError(msg, hint=f"chmod 600 {path}")
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        if path.stat().st_mode & 0o077:
-            msg = f"{path}: others may read the store key"
-            raise InputError(msg, hint=f"chmod 600 {path}") from None
-        return bytes.fromhex(path.read_text(encoding="ascii").strip())
-    with os.fdopen(descriptor, "w") as out:
-        key = new_key()
-        out.write(key.hex() + "\n")
+        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        msg = f"{path}: no store key"
+        raise InputError(msg, hint="Remove it and start the workers again; runs that are under way must be repeated.")
     return key
+
+
+def _write_key(path: Path) -> None:
+    """Make a key; of several workers that start at once, one wins and the others never see half of it."""
+    beside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        out.write(new_key().hex() + "\n")
+    try:
+        with suppress(FileExistsError):
+            os.link(beside, path)
+    finally:
+        beside.unlink()
 
 
 class RunStore:
