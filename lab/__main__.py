@@ -83,6 +83,10 @@ def _clock(place: Place, options: argparse.Namespace) -> None:
     )  # fmt: skip
 
 
+def _forge(place: Place, options: argparse.Namespace) -> None:
+    faults.forge_reset(place, port=options.port, after=options.after, towards=options.towards)
+
+
 def _story(place: Place, options: argparse.Namespace) -> None:
     clients = [c for c in options.clients.split(",") if c]
     print(json.dumps(story.play(place, clients, options.after)))
@@ -142,9 +146,7 @@ def _fault_parsers(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -
     forge.add_argument("--port", type=int, required=True)
     forge.add_argument("--after", type=int, default=3, help="data segments")
     forge.add_argument("--towards", choices=("client", "server", "both"), default="both")
-    forge.set_defaults(
-        do=lambda place, o: faults.forge_reset(place, port=o.port, after=o.after, towards=o.towards) and 0
-    )
+    forge.set_defaults(do=_forge)
     clock = kinds.add_parser("clock", help="give a host a wrong clock (never the machine's)")
     clock.add_argument("node", choices=tuple(topology.HOSTS))
     clock.add_argument("--offset", type=_seconds, default=0.0, help="seconds")

@@ -6,18 +6,33 @@ import socket
 import struct
 import sys
 import time
+from typing import NamedTuple
 
-ETH_IPV4 = 0x0800
+EVERY_PROTOCOL = 0x0003
+"""A socket for one protocol would not be shown what the device itself sends."""
+ETH_IPV4 = b"\x08\x00"
 OUTGOING = 4
 PATIENCE_S = 60.0
 RST, RST_ACK = 4, 0x14
 
 
+class Segment(NamedTuple):
+    """What a forged reset is made from."""
+
+    src: bytes
+    dst: bytes
+    sport: int
+    dport: int
+    seq: int
+    ack: int
+    payload: int
+
+
 def main() -> None:
     """Wait for the given number of data segments to PORT, then send resets in both ends' names."""
     interface, port, after, towards = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-    sniffer = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_IPV4))
-    sniffer.bind((interface, ETH_IPV4))
+    sniffer = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(EVERY_PROTOCOL))
+    sniffer.bind((interface, EVERY_PROTOCOL))
     sniffer.settimeout(PATIENCE_S)
     sender = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
     sys.stdout.write("listening\n")
@@ -26,7 +41,7 @@ def main() -> None:
     while time.monotonic() < end:
         frame, address = sniffer.recvfrom(65_536)
         segment = parse(frame) if address[2] == OUTGOING else None
-        if segment is None or segment["dport"] != port or not segment["payload"]:
+        if segment is None or segment.dport != port or not segment.payload:
             continue
         seen += 1
         if seen == after:
@@ -34,33 +49,25 @@ def main() -> None:
             return
 
 
-def parse(frame: bytes) -> dict[str, int | bytes] | None:
+def parse(frame: bytes) -> Segment | None:
     """Return the fields of a TCP segment."""
-    if frame[23] != socket.IPPROTO_TCP:
+    if frame[12:14] != ETH_IPV4 or frame[23] != socket.IPPROTO_TCP:
         return None
     header = (frame[14] & 15) * 4
     at = 14 + header
     total = struct.unpack("!H", frame[16:18])[0]
     sport, dport, seq, ack = struct.unpack("!HHII", frame[at : at + 12])
     payload = total - header - (frame[at + 12] >> 4) * 4
-    return {
-        "src": frame[26:30],
-        "dst": frame[30:34],
-        "sport": sport,
-        "dport": dport,
-        "seq": seq,
-        "ack": ack,
-        "payload": payload,
-    }
+    return Segment(frame[26:30], frame[30:34], sport, dport, seq, ack, payload)
 
 
-def strike(sender: socket.socket, s: dict[str, int | bytes], towards: str) -> None:
+def strike(sender: socket.socket, s: Segment, towards: str) -> None:
     """Send the resets."""
-    following = (int(s["seq"]) + int(s["payload"])) & 0xFFFFFFFF
+    following = (s.seq + s.payload) & 0xFFFFFFFF
     if towards in {"server", "both"}:
-        _send(sender, bytes(s["src"]), bytes(s["dst"]), int(s["sport"]), int(s["dport"]), following)  # type: ignore[arg-type]
+        _send(sender, s.src, s.dst, s.sport, s.dport, following)
     if towards in {"client", "both"}:
-        _send(sender, bytes(s["dst"]), bytes(s["src"]), int(s["dport"]), int(s["sport"]), int(s["ack"]))  # type: ignore[arg-type]
+        _send(sender, s.dst, s.src, s.dport, s.sport, s.ack)
 
 
 def _send(sender: socket.socket, src: bytes, dst: bytes, sport: int, dport: int, seq: int) -> None:
@@ -73,7 +80,7 @@ def _send(sender: socket.socket, src: bytes, dst: bytes, sport: int, dport: int,
 
 def checksum(data: bytes) -> int:
     """Return the Internet checksum (RFC 1071)."""
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     total = (total >> 16) + (total & 0xFFFF)
     return ~(total + (total >> 16)) & 0xFFFF
 

@@ -18,6 +18,7 @@ import numpy as np
 from orchestrator import __version__
 from orchestrator.core.analysis import Analysis, Observed, analyse as analyse_points
 from orchestrator.core.conclude import Grounds, conclude
+from orchestrator.core.expect import hold_against
 from orchestrator.errors import EvidenceError, InputError
 from orchestrator.model.columns import TCP
 from orchestrator.model.result import PathResult, PointResult, Result
@@ -276,6 +277,7 @@ def _conclude(stage: _Stage) -> Result:
         resets=tuple(analysis.resets), bursts=tuple(analysis.bursts), translations=tuple(analysis.translations),
         findings=tuple(findings), warnings=(*warnings, *(plan.notes if plan else ())), window=window,
         ticket=plan.ticket if plan else None,
+        expect=hold_against(plan.expect, analysis.segments, analysis.resets) if plan else (),
     )  # fmt: skip
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from orchestrator.model.plan import CapturePlan
 
 
+EXPECTATION_FAILED = 10
+
+
 @click.command("analyse")
 @click.argument("run", required=False)
 @click.option(
@@ -40,11 +43,12 @@ if TYPE_CHECKING:
 @click.option(
     "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where runs are."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print result.json instead of the report.")  # fmt: skip
+@click.option("--fail-on-expect", is_flag=True, help="Exit 10 when an expectation of the run's playbook does not hold.")
+@click.option("--json", "as_json", is_flag=True, help="Print result.json instead of the report.")
 def command(
     run: str | None, points: dict[str, list[Path]], out: Path | None, inventory: Path | None, reference: str | None,
-    order: str, runs: Path, *, as_json: bool,
-) -> None:  # fmt: skip
+    order: str, runs: Path, *, as_json: bool, fail_on_expect: bool,
+) -> int:  # fmt: skip
     """Say where packets vanished and who sent each reset, for RUN or for --point files.
 
     Example: vanishpoint analyse --point client=a.pcap --point server=b.pcapng --out case-17
@@ -58,11 +62,13 @@ def command(
     directory = (
         find_run(runs, run) if run is not None else _open(points, out or runs, inventory, reference, order, out is None)
     )
-    analyse(directory, check_order=run is None and order == "given")
+    result = analyse(directory, check_order=run is None and order == "given")
     path = directory.result if as_json else directory.report_text
     click.echo(path.read_text(encoding="utf-8"), nl=False)
     if not as_json:
         click.echo(f" {directory.result}", file=sys.stderr)
+    failed = any(e.outcome == "fail" for e in result.expect)
+    return EXPECTATION_FAILED if failed and fail_on_expect else 0
 
 
 def _open(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from orchestrator.settings import Settings
 
 POINTS_MISSING = 5
+EXPECTATION_FAILED = 10
 INTERRUPTED = 130
 
 
@@ -36,10 +37,11 @@ INTERRUPTED = 130
 @click.option("--runs", type=click.Path(path_type=Path), help="Where runs are written.  [default: ./runs]")
 @click.option("--set", "overrides", multiple=True, callback=read_overrides, metavar="KEY=VALUE", help="Change a key.")
 @click.option("--json", "as_json", is_flag=True, help="Print result.json; progress as JSON lines.")
+@click.option("--fail-on-expect", is_flag=True, help="Exit 10 when an expectation of the playbook does not hold.")
 @click.option("--no-analyse", "only_capture", is_flag=True, help="Capture and collect only.")
 def command(
-    playbook: Path, broker: str | None, runs: Path | None, overrides: dict[str, str], *, as_json: bool, only_capture:
-    bool
+    playbook: Path, broker: str | None, runs: Path | None, overrides: dict[str, str], *, as_json: bool,
+    fail_on_expect: bool, only_capture: bool,
 ) -> int:  # fmt: skip
     """Capture one window at every point of PLAYBOOK, collect, analyse and merge. Ctrl-C closes the window early.
 
@@ -59,7 +61,7 @@ def command(
             run, record = _capture(store, runner, plan, loaded, playbook, interrupted, as_json=as_json)
         finally:
             runner.close()
-    return _conclude(run, record, as_json=as_json, only_capture=only_capture)
+    return _conclude(run, record, as_json=as_json, fail_on_expect=fail_on_expect, only_capture=only_capture)
 
 
 def _check_authority(plan: CapturePlan) -> None:
@@ -131,7 +133,9 @@ def _capture(
     return run, driver.carry_out()
 
 
-def _conclude(run: RunDirectory, record: RunRecord, *, as_json: bool, only_capture: bool) -> int:
+def _conclude(
+    run: RunDirectory, record: RunRecord, *, as_json: bool, fail_on_expect: bool, only_capture: bool
+) -> int:
     """Analyse what was collected, print it, and return the exit code."""
     from orchestrator.errors import CaptureFailedError
 
@@ -146,27 +150,31 @@ def _conclude(run: RunDirectory, record: RunRecord, *, as_json: bool, only_captu
         raise CaptureFailedError(msg, hint=cures[0] if cures else f"Look at {run.journal}.")
     if record.opened_ns is None:
         _print_missing(missing)
-    if not only_capture:
-        _analyse(run, as_json=as_json)
+    failed = False if only_capture else _analyse(run, as_json=as_json)
     if record.interrupted:
         return INTERRUPTED
     if record.opened_ns is None:
         msg = "the window was never opened"
         raise CaptureFailedError(msg, hint=f"Look at {run.journal} for the reason.")
+    if failed and fail_on_expect:
+        return EXPECTATION_FAILED
     return POINTS_MISSING if missing else 0
 
 
-def _analyse(run: RunDirectory, *, as_json: bool) -> None:
+def _analyse(run: RunDirectory, *, as_json: bool) -> bool:
+    """Analyse and merge, print the answer; say whether an expectation failed."""
     from orchestrator.pipeline import analyse, merge
 
-    analyse(run)
+    result = analyse(run)
+    failed = any(e.outcome == "fail" for e in result.expect)
     merged = merge(run)
     if as_json:
         document: dict[str, Any] = json.loads(run.result.read_text(encoding="utf-8"))
         click.echo(json.dumps(document, ensure_ascii=True, indent=1))
-        return
+        return failed
     click.echo(run.report_text.read_text(encoding="utf-8"), nl=False)
     click.echo(f" result  {run.result}\n merged  {merged}\n report  {run.report_text}")
+    return failed
 
 
 def _print_missing(missing: list[Any]) -> None:

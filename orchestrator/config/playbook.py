@@ -9,6 +9,7 @@ from orchestrator.config.inventory import InventoryReading, absolute_path, read_
 from orchestrator.config.playbook_checks import PlaybookChecks, chosen_points, nodes_of_group
 from orchestrator.config.playbook_schema import PlaybookFile
 from orchestrator.config.problems import ON_COMMAND_LINE, Problem, raise_problems, suggest
+from orchestrator.config.sizes import parse_duration_ns, parse_share
 from orchestrator.config.validation import validate
 from orchestrator.config.yamlfile import parse_document, read_document
 from orchestrator.errors import InventoryError, PlaybookError
@@ -25,7 +26,7 @@ from orchestrator.model.playbook import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from orchestrator.config.playbook_schema import CaptureSection, FlowSection
     from orchestrator.config.problems import Path as Steps
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
 
 HINT = "`vanishpoint schema playbook` prints the format; playbooks/call-centre-rst.yaml is a whole example."
 _DEFAULT_MIN_POINTS = 2
+_LIMITS: dict[str, Callable[[object], float]] = {
+    "below": parse_share,
+    "at_most": lambda count: float(str(count)),
+    **dict.fromkeys(("p50_below", "p95_below", "p99_below", "max_below"), parse_duration_ns),
+}
+"""What a setting of an expectation means as a number."""
 _CAPTURE_KEYS = ("points", "at", "required", "min_points", "snaplen", "buffer", "filter", "window", "ring", "limits")
 _STAND_INS: dict[Steps, object] = {
     ("schema",): 1,
@@ -194,7 +201,8 @@ def _trigger(settings: dict[str, str | int | float | bool]) -> Trigger:
 
 def _expectation(entry: dict[str, dict[str, str | int | float | bool]]) -> Expectation:
     ((kind, settings),) = entry.items()
-    return Expectation(kind=kind, settings=settings)
+    limits = {key: float(_LIMITS[key](value)) for key, value in settings.items() if key in _LIMITS}
+    return Expectation(kind=kind, settings=settings, limits=limits)
 
 
 def _archive(content: PlaybookFile, directory: Path) -> Archive | None:

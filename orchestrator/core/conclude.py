@@ -337,7 +337,8 @@ def _answer(
                 "policy",
                 f"connection attempts vanish on {place(worst)} while other packets pass: a filter or a route.",
             )
-        return "yes", "segment", f"packets vanish on {place(worst)}, {worst.direction} direction."
+        count = f"{lost_on(worst):,} of {worst.sent:,} packets vanish on {place(worst)}, {worst.direction} direction."
+        return "yes", "segment", count
     if made:
         first = made[0]
         return "yes", "policy", f"resets are made in the network, between {first.born_after} and {first.born_before}."
@@ -360,6 +361,8 @@ def _not_the_network(grounds: Grounds, measured: Sequence[SegmentRow]) -> tuple[
     if any(_precedes([a], b) for a in grounds.attempts for b in grounds.bursts):
         domain = "policy"
     if not carried:
+        if len(grounds.points) > 1:
+            return "cannot-tell", "unknown", "no packet was seen at two points, so the path was not measured."
         where = grounds.points[0] if grounds.points else "no point"
         if side != "unknown":
             return (

@@ -240,10 +240,7 @@ def _routes(
         if path is not None:
             on_path = {numbers[name] for name in paths[path].points if name in numbers}
             chosen = on_path | saw
-            back = answered[number ^ 1]
-            for point in on_path - saw:
-                if back.any() and not back[point]:
-                    elsewhere.add((owner, point))
+            elsewhere |= {(owner, point) for point in _passed_by(on_path, np.flatnonzero(answered[number ^ 1]), number)}
         key = (tuple(sorted(chosen)), is_planned)
         route_of_way[number] = listed.setdefault(key, len(listed))
     route = np.where(known, route_of_way[np.where(known, way, 0)] if pairs else -1, -1).astype(np.int32)
@@ -251,3 +248,14 @@ def _routes(
         direction=direction, route=route, points=tuple(k[0] for k in listed), planned=tuple(k[1] for k in listed),
         pair=pair, elsewhere=frozenset(elsewhere), flow_direction=flow_direction,
     )  # fmt: skip
+
+
+def _passed_by(on_path: set[int], answered: NDArray[np.int64], way: int) -> set[int]:
+    """Return the points that the opposite direction of *way* has demonstrably passed by.
+
+    It shows farther along its own travel without having shown at the point; where it ends before the point, it tells
+    nothing: a firewall may have stopped it there.
+    """
+    seen = set(answered.tolist()) & on_path
+    against_path = way % 2 == 0
+    return {p for p in on_path - seen if any(q < p if against_path else q > p for q in seen)}

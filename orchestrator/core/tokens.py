@@ -63,8 +63,8 @@ def build_tokens(packets: Packets, point: NDArray[np.uint8], points: int, flows:
     key = _keys(packets, flows, rows, point, points)
     order = np.argsort(key, kind="stable")  # rows stay in point order, then file order, within a key
     rows, key = rows[order], key[order]
-    same_key = np.concatenate(([False], key[1:] == key[:-1]))
-    same_point = same_key & np.concatenate(([False], point[rows[1:]] == point[rows[:-1]]))
+    same_key = _as_before(key)
+    same_point = same_key & _as_before(point[rows])
     copy = same_point & _is_copy(packets, rows)
     group = np.cumsum(~same_key) - 1
     groups = int(group[-1]) + 1 if len(group) else 0
@@ -85,6 +85,13 @@ def build_tokens(packets: Packets, point: NDArray[np.uint8], points: int, flows:
     )
     left = repeated_group[group] & ~copy
     return built, Repeated(rows=rows[left], group=group[left])
+
+
+def _as_before(values: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Say for each value whether it equals the one before it."""
+    result = np.zeros(len(values), np.bool_)
+    result[1:] = values[1:] == values[:-1]
+    return result
 
 
 def _mix(state: NDArray[np.uint64], value: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -132,4 +139,6 @@ def _is_copy(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     other_ttl = packets.ttl[here] != packets.ttl[before]
     limit = np.where(numbered, np.where(other_ttl, FORWARDED_COPY_NS, SAME_PACKET_NS), UNNUMBERED_COPY_NS)
     limit = np.where(~numbered & other_ttl, SAME_PACKET_NS // 10, limit)
-    return np.concatenate(([False], gap < limit))
+    result = np.zeros(len(rows), np.bool_)
+    result[1:] = gap < limit
+    return result

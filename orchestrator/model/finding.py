@@ -161,6 +161,15 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What became of one expectation of the playbook."""
+
+    name: str
+    outcome: Literal["pass", "fail", "undecidable"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Headline:
     """The answer."""
 

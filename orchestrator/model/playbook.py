@@ -78,10 +78,12 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """A check of the result: ``kind`` is loss, resets or delay; settings as written."""
+    """A check of the result: ``kind`` is loss, resets or delay; settings as written, for reports to quote."""
 
     kind: str
     settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """By setting: what it means as a number, a share of 1, a count or nanoseconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

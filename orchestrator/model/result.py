@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from orchestrator.model.clock import ClockModel
-    from orchestrator.model.finding import Burst, Finding, Headline, Reset, SegmentRow, Undecided, Vanished
+    from orchestrator.model.finding import Burst, Expected, Finding, Headline, Reset, SegmentRow, Undecided, Vanished
     from orchestrator.model.run import FileRecord
 
 
@@ -64,6 +64,7 @@ class Result:
     warnings: tuple[str, ...]
     window: tuple[int, int] | None
     ticket: str | None
+    expect: tuple[Expected, ...] = ()
     suggested_order: tuple[str, ...] | None = None
     """A path order that the packets speak for, where the given one is contradicted beyond doubt."""
     order_warning: str | None = None

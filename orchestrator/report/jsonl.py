@@ -70,7 +70,7 @@ def result_document(result: Result, *, version: str, generated_ns: int) -> dict[
             }
             for f in result.findings
         ],
-        "expect": [],
+        "expect": [{"name": e.name, "outcome": e.outcome, "reason": e.reason} for e in result.expect],
         "warnings": list(result.warnings),
     }  # fmt: skip
 

@@ -236,6 +236,9 @@ def _not_shown(result: Result) -> list[str]:  # noqa: C901  # one case a line re
         lines += _wrapped(
             "what lies before the first and behind the last point is only inferred from TCP", " NOT SHOWN   ", " " * 13
         )
+    for expected in result.expect:
+        word = {"pass": "holds", "fail": "FAILS", "undecidable": "cannot be decided"}[expected.outcome]
+        lines += _wrapped(f"{expected.name}: {word} ({expected.reason})", " EXPECTED    ", " " * 13)
     for name, reason in result.absent:
         lines += _wrapped(f"no capture from {name}: {reason}", " MISSING     ", " " * 13)
     for point in result.points:

@@ -117,7 +117,9 @@ def test_everything_that_can_be_said_is_understood(tmp_path):
     assert playbook.limits == Limits()
     assert playbook.triggers[0].settings["at_least"] == "3 in 1s"
     assert playbook.triggers[1] == Trigger(when="mark", settings={"keep_after": "10s"})
-    assert playbook.expect[1] == Expectation(kind="resets", settings={"born_in": "network", "at_most": 0})
+    assert playbook.expect[1] == Expectation(
+        kind="resets", settings={"born_in": "network", "at_most": 0}, limits={"at_most": 0.0}
+    )
     assert playbook.archive == Archive(to=str(tmp_path / "evidence"), sign=str(tmp_path / "keys/evidence_ed25519"))
 
 
