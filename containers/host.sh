@@ -16,6 +16,7 @@ port() { # NETWORK NAME ADDRESS/BITS
     device=$(ip -o -4 address show | awk -v net="$1" 'index($4, net) == 1 { print $2; exit }')
     [ -n "$device" ] || { echo "$role: no interface in $1*" >&2; exit 1; }
     ip address flush dev "$device"
+    ip link set "$device" arp off # or it answers for our address, and takes in what captures wait for at ours
     ip link add link "$device" name "$2" type macvlan mode private
     ip address add "$3" dev "$2"
     ip link set "$2" up
