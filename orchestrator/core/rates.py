@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ EPISODE_GAP = 5
 TAIL = 0.025
 """Half of what a 95 % interval leaves out."""
 RULE_OF_THREE = 3.0
+SMALLEST_LOG = -746.0
+"""The exponential of anything smaller is zero in a double."""
 
 
 def loss_rate(lost_ranks: NDArray[np.int64], eligible: int) -> LossRate | None:
@@ -54,9 +57,17 @@ def _poisson_below(count: int, mean: float) -> float:
     """Return P(X <= count) for a Poisson mean, by summing logarithms."""
     if mean <= 0:
         return 1.0
-    logs = [k * math.log(mean) - mean - math.lgamma(k + 1) for k in range(count + 1)]
-    top = max(logs)
-    return min(1.0, math.exp(top) * math.fsum(math.exp(v - top) for v in logs))
+    logs = np.arange(count + 1) * math.log(mean) - mean - _log_factorials(count)
+    top = float(logs.max())
+    parts = logs - top
+    # what is left out is zero in a double: sums come out the same to the last bit
+    return min(1.0, math.exp(top) * math.fsum(map(math.exp, parts[parts > SMALLEST_LOG].tolist())))
+
+
+@functools.lru_cache(maxsize=4)
+def _log_factorials(count: int) -> NDArray[np.float64]:
+    """Return the logarithms of 0! to *count*!."""
+    return np.array([math.lgamma(k + 1) for k in range(count + 1)])
 
 
 def _solve(rising: Callable[[float], float], target: float, count: int) -> float:
@@ -64,6 +75,8 @@ def _solve(rising: Callable[[float], float], target: float, count: int) -> float
     low, high = 0.0, 10.0 + 4.0 * count
     for _ in range(80):
         middle = (low + high) / 2
+        if middle in (low, high):  # neighbouring doubles: nothing can change any more
+            break
         if rising(middle) < target:
             low = middle
         else:
