@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orchestrator.core.sort import number_values, stable_order
 from orchestrator.model.columns import MARK_FRAGMENT, MARK_GROUP, MARK_ICMP_ERROR, TCP
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Flows:
 def find_flows(packets: Packets, point: NDArray[np.uint8], points: int) -> Flows:
     """Return the flows of *packets* (all points in one table; *point* says where each was seen)."""
     rows = np.flatnonzero(packets.family > 0)
-    _, first, tuple_of = np.unique(packets.flow[rows], return_index=True, return_inverse=True)
+    first, tuple_of = number_values(packets.flow[rows])
     example = rows[first]
     count = len(example)
     parent = np.arange(count, dtype=np.int32)
@@ -122,7 +123,7 @@ def _votes(
     Most shared packets come first; of equals, the pair whose time differences vary least: a flow crosses the translator
     in milliseconds, a look-alike does not keep step.
     """
-    order = np.lexsort((time_ns, tuple_of, identity))
+    order = stable_order(time_ns, tuple_of, identity)
     key, which, turned, time = identity[order], tuple_of[order], swapped[order], time_ns[order]
     fresh = np.ones(len(key), bool)
     fresh[1:] = (key[1:] != key[:-1]) | (which[1:] != which[:-1])
@@ -130,13 +131,36 @@ def _votes(
     start = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
     size = np.diff(np.append(start, len(key)))
     shared = (size > 1) & (size <= MOST_SHARERS)
-    found: dict[tuple[int, int, int], list[int]] = {}
-    for first, length in zip(start[shared].tolist(), size[shared].tolist(), strict=True):
-        for a, b in combinations(range(first, first + length), 2):
-            pair = (int(which[a]), int(which[b]), int(turned[a] ^ turned[b]))
-            found.setdefault(pair, []).append(int(time[b] - time[a]))
-    ranked = sorted(found.items(), key=lambda v: (-len(v[1]), max(v[1]) - min(v[1])))
-    return [(*pair, len(differences)) for pair, differences in ranked]
+    left, right = _pairs_within(start[shared], size[shared])
+    return _ranked(which[left], which[right], turned[left] ^ turned[right], time[right] - time[left])
+
+
+def _pairs_within(start: NDArray[np.int64], size: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return every two places of each group, the groups in order, then by first and second place."""
+    left, right = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for a, b in combinations(range(MOST_SHARERS), 2):
+        groups = start[size > b]
+        left.append(groups + a)
+        right.append(groups + b)
+    lefts, rights = np.concatenate(left), np.concatenate(right)
+    order = stable_order(rights, lefts)
+    return lefts[order], rights[order]
+
+
+def _ranked(
+    left: NDArray[np.int64], right: NDArray[np.int64], crossed: NDArray[np.uint8], difference: NDArray[np.int64]
+) -> list[tuple[int, int, int, int]]:
+    """Return (left, right, crossed, how often) of the distinct triples; see _votes for their order."""
+    if not len(left):
+        return []
+    order = stable_order(crossed, right, left)
+    keys = np.stack((left, right, crossed), axis=1)[order]
+    begin = np.flatnonzero(np.concatenate(([True], (keys[1:] != keys[:-1]).any(axis=1))))
+    count = np.diff(np.append(begin, len(order)))
+    ordered = difference[order]
+    spread = np.maximum.reduceat(ordered, begin) - np.minimum.reduceat(ordered, begin)
+    rank = np.lexsort((order[begin], spread, -count))  # of equals, the triple that was met first
+    return [(a, b, c, n) for (a, b, c), n in zip(keys[begin][rank].tolist(), count[rank].tolist(), strict=True)]
 
 
 def _related(packets: Packets, left: np.int64, right: np.int64) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orchestrator.core.sort import stable_order
 from orchestrator.model.columns import MARK_GROUP, TCP
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Tokens:
     bit: NDArray[np.uint8]
     ambiguous: NDArray[np.bool_]
     """Identical packets that cannot be told apart: they may be counted, not named."""
+    _first: NDArray[np.int32] | None = field(default=None, init=False, repr=False)
 
     def __len__(self) -> int:
         """Return the number of tokens."""
@@ -45,8 +47,11 @@ class Tokens:
     @property
     def first_row(self) -> NDArray[np.int32]:
         """Any row that shows the token: at the lowest-numbered point that saw it."""
-        column = np.argmax(self.row >= 0, axis=1)
-        return self.row[np.arange(len(self.row)), column]
+        if self._first is None:  # asked for by every stage, and by some once a reset
+            self._first = self.row[:, 0].copy()
+            for column in range(1, self.row.shape[1]):
+                np.copyto(self._first, self.row[:, column], where=self._first < 0)
+        return self._first
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,7 +66,7 @@ def build_tokens(packets: Packets, point: NDArray[np.uint8], points: int, flows:
     """Return tokens that are unique at every point, and the rows left over."""
     rows = np.flatnonzero((flows.of_row >= 0) & ((packets.marks & MARK_GROUP) == 0))
     key = _keys(packets, flows, rows, point, points)
-    order = np.argsort(key, kind="stable")  # rows stay in point order, then file order, within a key
+    order = stable_order(key)  # rows stay in point order, then file order, within a key
     rows, key = rows[order], key[order]
     same_key = _as_before(key)
     same_point = same_key & _as_before(point[rows])
@@ -118,7 +123,7 @@ def _rewritten(
     packets: Packets, flows: Flows, rows: NDArray[np.int64], point: NDArray[np.uint8], bare: NDArray[np.uint64]
 ) -> NDArray[np.bool_]:
     """Say for each flow direction whether some device on the way changes the IP identification."""
-    order = np.argsort(bare, kind="stable")
+    order = stable_order(bare)
     a, b = order[:-1], order[1:]
     pair = (bare[a] == bare[b]) & (point[rows[a]] != point[rows[b]])
     a, b = a[pair], b[pair]

@@ -8,6 +8,7 @@ import numpy as np
 
 from orchestrator.core.ladder import KINDS
 from orchestrator.core.routes import FORWARD, REVERSE, UNKNOWN, address
+from orchestrator.core.sort import stable_order
 from orchestrator.model.columns import ACK, FIN, MARK_OPTIONS, MARK_TIMESTAMPS, SYN
 from orchestrator.model.finding import Burst, FlowKey, Reset
 
@@ -46,7 +47,7 @@ class _Context:
         self.packets, self.tokens, self.verdicts = packets, tokens, verdicts
         way = tokens.flow.astype(np.int64) * 2 + tokens.bit
         self.way = way
-        self.order = np.lexsort((verdicts.time_ns, way))
+        self.order = stable_order(verdicts.time_ns, way)
         self.sorted_way = way[self.order]
 
     def same_way(self, way: int) -> NDArray[np.int64]:
@@ -66,9 +67,11 @@ def locate_resets(
     frames: NDArray[np.int64],
 ) -> list[Reset]:
     """Return one entry a RST token, in time order."""
-    context = _Context(packets, tokens, verdicts)
     chosen = np.flatnonzero((kind == KINDS.index("rst")) & verdicts.counted)
     chosen = chosen[np.argsort(verdicts.time_ns[chosen], kind="stable")][:MOST_RESETS]
+    if not len(chosen):
+        return []
+    context = _Context(packets, tokens, verdicts)
     return [_reset(int(t), context, routes, facts, names, frames) for t in chosen]
 
 
@@ -87,7 +90,8 @@ def _reset(
     upstream = list(line[: line.index(first)]) if direction != UNKNOWN else []
     after, evidence, confidence = _born_after(token, upstream, context, routes, facts, names)
     family = _family(packets, row)
-    own = [t for t in context.same_way(int(context.way[token])) if t != token and tokens.row[t, first] >= 0]
+    own = context.same_way(int(context.way[token]))
+    own = own[(own != token) & (tokens.row[own, first] >= 0)]
     ttl_differs = _compare_ttl(packets, tokens, own, row, first, evidence)
     origin = _origin(direction, first, line, after, ttl_differs=ttl_differs)
     evidence.append(
@@ -133,10 +137,10 @@ def _born_after(
 
 
 def _compare_ttl(
-    packets: Packets, tokens: Tokens, own: list[int], row: int, first: int, evidence: list[str]
+    packets: Packets, tokens: Tokens, own: NDArray[np.int64], row: int, first: int, evidence: list[str]
 ) -> bool | None:
     """Compare the TTL with the claimed sender's other packets at the same point; None where there are none."""
-    if not own:
+    if not len(own):
         return None
     values, counts = np.unique(packets.ttl[tokens.row[own, first]], return_counts=True)
     usual, ttl = int(values[np.argmax(counts)]), int(packets.ttl[row])
@@ -168,18 +172,18 @@ def _family(packets: Packets, row: int) -> str:
     return "unknown"
 
 
-def _cause(context: _Context, token: int, row: int, own: list[int], origin: str, family: str) -> str:
+def _cause(context: _Context, token: int, row: int, own: NDArray[np.int64], origin: str, family: str) -> str:
     """Name the cause where the packets before it leave one; otherwise unknown."""
     packets, tokens = context.packets, context.tokens
     other = context.same_way(int(context.way[token]) ^ 1)
     first = tokens.first_row
-    before = [t for t in other if context.verdicts.time_ns[t] <= context.verdicts.time_ns[token]]
-    only_syn = bool(before) and all(int(packets.flags[first[t]]) & (SYN | ACK) == SYN for t in before)
-    if only_syn and not own and int(packets.flags[row]) & ACK:
+    before = other[context.verdicts.time_ns[other] <= context.verdicts.time_ns[token]]
+    only_syn = len(before) > 0 and bool(((packets.flags[first[before]] & (SYN | ACK)) == SYN).all())
+    if only_syn and not len(own) and int(packets.flags[row]) & ACK:
         return {"network": "firewall-reject", "endpoint": "closed-port"}.get(origin, "connection-refused")
     if origin == "endpoint" and family == "active":
         return "application-abort"
-    finished = any(int(packets.flags[first[t]]) & FIN for t in own)
+    finished = bool((packets.flags[first[own]] & FIN).any())
     if origin == "endpoint" and family == "stateless" and finished:
         return "data-after-close"
     if origin == "network":
@@ -226,7 +230,7 @@ def _flow_spans(tokens: Tokens, packets: Packets, verdicts: Verdicts) -> dict[tu
     first = tokens.first_row
     tcp = np.flatnonzero(packets.protocol[first] == 6)  # noqa: PLR2004
     way = tokens.flow[tcp].astype(np.int64) * 2 + tokens.bit[tcp]
-    order = tcp[np.lexsort((verdicts.time_ns[tcp], way))]
+    order = tcp[stable_order(verdicts.time_ns[tcp], way)]
     ordered = tokens.flow[order].astype(np.int64) * 2 + tokens.bit[order]
     begins = np.flatnonzero(np.concatenate(([True], np.diff(ordered) != 0))) if len(order) else np.empty(0, np.int64)
     ends = np.append(begins[1:], len(order)) - 1

@@ -1,0 +1,53 @@
+"""Put rows in order by one or several columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from orchestrator.core.sort_kernels import sort_by_digits
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+WORTH_IT = 4096
+"""Rows below which NumPy is done sooner."""
+
+
+def stable_order(*keys: NDArray[Any]) -> NDArray[np.int64]:
+    """Return what ``np.lexsort(keys)`` returns: the order by the last key, ties by the one before it, then as given.
+
+    Args: keys are integers or booleans of any width, all of one length.
+    """
+    if len(keys[0]) < WORTH_IT:
+        return np.lexsort(keys)
+    order = np.arange(len(keys[0]), dtype=np.int64)
+    spare_order, spare_key = np.empty_like(order), np.empty(len(order), np.uint64)
+    for number, key in enumerate(keys):
+        lifted, bits = _lifted(key)
+        if number:
+            lifted = lifted[order]
+        if sort_by_digits(lifted, order, spare_key, spare_order, bits):
+            order, spare_order = spare_order, order
+    return order
+
+
+def number_values(values: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number the distinct *values* in ascending order; return (first place of each, number by place)."""
+    order = stable_order(values)
+    ordered = values[order]
+    fresh = np.ones(len(order), np.bool_)
+    fresh[1:] = ordered[1:] != ordered[:-1]
+    number = np.empty(len(order), np.int64)
+    number[order] = np.cumsum(fresh) - 1
+    return order[fresh], number
+
+
+def _lifted(key: NDArray[Any]) -> tuple[NDArray[np.uint64], int]:
+    """Return *key* counted from its smallest value, and how many bits that takes."""
+    low, high = int(key.min()), int(key.max())
+    if key.dtype == np.uint64:
+        return key - np.uint64(low), (high - low).bit_length()
+    # the difference of two int64 needs 64 bits: it is taken modulo 2**64, which is exact
+    return key.astype(np.int64).view(np.uint64) - np.uint64(low % 2**64), (high - low).bit_length()

@@ -1,0 +1,47 @@
+"""Stable sorting by digits: several times as fast as comparing, and cost grows with the span of the keys."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from orchestrator.jit import kernel
+
+DIGIT_BITS = 11
+DIGITS = 1 << DIGIT_BITS
+
+
+@kernel
+def sort_by_digits(key, order, spare_key, spare_order, bits):
+    """Sort *order* by *key*, equal keys in the order given.
+
+    Args: key uint64[:] in which only the lowest *bits* bits are in use, order int64[:], both by place and both changed;
+    spare_key, spare_order of the same size and type. Returns 1 where the outcome stands in the spare arrays, else 0.
+    """
+    passes = (bits + DIGIT_BITS - 1) // DIGIT_BITS
+    counts = np.zeros((max(passes, 1), DIGITS), np.int64)
+    mask = np.uint64(DIGITS - 1)
+    for place in range(key.size):
+        rest = key[place]
+        for digit in range(passes):
+            counts[digit, np.int64(rest & mask)] += 1
+            rest >>= np.uint64(DIGIT_BITS)
+    swapped = 0
+    for digit in range(passes):
+        shift = np.uint64(digit * DIGIT_BITS)
+        if key.size > 0 and counts[digit, np.int64((key[0] >> shift) & mask)] == key.size:
+            continue  # all the same
+        start = np.int64(0)
+        for value in range(DIGITS):
+            count = counts[digit, value]
+            counts[digit, value] = start
+            start += count
+        for place in range(key.size):
+            found = np.int64((key[place] >> shift) & mask)
+            target = counts[digit, found]
+            counts[digit, found] = target + 1
+            spare_key[target] = key[place]
+            spare_order[target] = order[place]
+        key, spare_key = spare_key, key
+        order, spare_order = spare_order, order
+        swapped = 1 - swapped
+    return swapped
