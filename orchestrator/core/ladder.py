@@ -22,6 +22,7 @@ from orchestrator.core.ladder_kernels import (
     unwrap,
 )
 from orchestrator.core.routes import FORWARD, REVERSE, UNKNOWN
+from orchestrator.core.sort import stable_order
 from orchestrator.model.columns import ACK, RST, SYN, TCP, UDP
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def _begin(
     acked = np.full(count, -1, np.int64)
     first = tokens.first_row
     tcp = np.flatnonzero(packets.protocol[first] == TCP)
-    order = tcp[np.lexsort((time[tcp], tokens.flow[tcp]))]
+    order = tcp[stable_order(time[tcp], tokens.flow[tcp])]
     unwrap(
         order, tokens.flow, tokens.bit, packets.seq[first], packets.ack[first], packets.flags[first],
         packets.payload[first], start, end, acked,
@@ -212,9 +213,9 @@ def _examine_missing(packets: Packets, tokens: Tokens, routes: Routes, verdicts:
         return found
     way = tokens.flow.astype(np.int64) * 2 + tokens.bit
     with_bytes = np.flatnonzero(tcp & (verdicts.end > verdicts.start) & ((packets.flags[first] & RST) == 0))
-    by_start = with_bytes[np.lexsort((verdicts.start[with_bytes], way[with_bytes]))]
+    by_start = with_bytes[stable_order(verdicts.start[with_bytes], way[with_bytes])]
     with_ack = np.flatnonzero(tcp & (verdicts.acked >= 0) & ((packets.flags[first] & RST) == 0))
-    by_ack = with_ack[np.lexsort((verdicts.time_ns[with_ack], way[with_ack]))]
+    by_ack = with_ack[stable_order(verdicts.time_ns[with_ack], way[with_ack])]
     highest = _running_highest(verdicts.acked[by_ack], way[by_ack])
     ways = way[missing]
     result = np.zeros(len(missing), np.uint8)
@@ -363,7 +364,7 @@ def _trust(
     for column in range(position + 1, len(points)):
         far = points[column]
         inside = _inside(tokens, corrected_ns, facts[far], near, far, members, seen, position, column, sent_at)
-        known = np.array([(int(p), far) not in routes.elsewhere for p in pair], np.bool_)
+        known = ~np.isin(pair, [p for p, passed_by in routes.elsewhere if passed_by == far])
         chance = _miss_probability(facts[far], verdicts.miss_rate[far])
         counts = inside & known & (chance < 1.0)
         trusted[counts & (trusted < 0) & (chance == 0.0)] = far
@@ -406,7 +407,7 @@ def _decide(
     expected_false = hidden * max(sent, 1)
     sure = hidden == 0.0
     likely = (trusted >= 0) & (1.0 - expected_false / max(len(chosen), 1) >= SURE_ENOUGH)
-    counters = np.array([t >= 0 and facts[t].kernel_drops is not None for t in trusted], np.bool_)
+    counters = np.array([f.kernel_drops is not None for f in facts] + [False], np.bool_)[trusted]  # -1: the last
     proof = ((found & HOLE) > 0) & ((found & RESENT) > 0)
     verdict = np.where(sure & (counters | proof), CONFIRMED, np.where(likely, PROBABLE, UNDECIDED))
     verdict = np.where(ambiguous, UNDECIDED, verdict)

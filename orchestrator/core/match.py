@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.core.ladder_kernels import pair_by_time
+from orchestrator.core.sort import stable_order
 from orchestrator.core.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def match_repeated(
     reverse = flow_direction[flows.of_row[rows]] * turned < 0
     place = np.where(reverse, points - 1 - point[rows].astype(np.int64), point[rows].astype(np.int64))
     time = corrected_ns[rows]
-    order = np.lexsort((place, time, repeated.group))
+    order = stable_order(place, time, repeated.group)
     number = np.empty(len(rows), np.int64)
     unsure = np.zeros(len(rows), np.bool_)
     longest = _longest_delay(tokens, corrected_ns) + 2 * uncertainty_ns

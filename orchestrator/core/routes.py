@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orchestrator.core.sort import stable_order
 from orchestrator.model.columns import ACK, RST, SYN, TCP
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def _by_time(packets: Packets, flows: Flows, tokens: Tokens, known: NDArray[np.i
         for far in range(near + 1, points):
             both = np.flatnonzero((tokens.row[:, near] >= 0) & (tokens.row[:, far] >= 0) & open_flow[tokens.flow])
             at = packets.time_ns[tokens.row[both, near]]
-            order = np.lexsort((at, tokens.flow[both]))
+            order = stable_order(at, tokens.flow[both])
             both, at = both[order], at[order]
             difference = packets.time_ns[tokens.row[both, far]] - at
             flow, bit = tokens.flow[both], tokens.bit[both]

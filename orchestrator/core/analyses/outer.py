@@ -11,6 +11,7 @@ import numpy as np
 
 from orchestrator.core.analyses.outer_kernels import scan_outer
 from orchestrator.core.routes import FORWARD, REVERSE
+from orchestrator.core.sort import stable_order
 from orchestrator.model.columns import RST, SYN, TCP
 from orchestrator.model.finding import SegmentRow
 
@@ -86,7 +87,7 @@ def _scan(
     time[here] = corrected_ns[row[here]]
     ip_id = np.zeros(count, np.int64)
     ip_id[here] = packets.ip_id[row[here]]
-    order = here[np.lexsort((row[here], way[here]))]
+    order = here[stable_order(row[here], way[here])]
     numbered = np.zeros(count, np.bool_)
     numbered[order] = _counts_up(ip_id[order], way[order])
     opening = np.zeros(count, np.bool_)
@@ -102,7 +103,7 @@ def _counts_up(ip_id: NDArray[np.int64], way: NDArray[np.int64]) -> NDArray[np.b
     step = np.concatenate(([0], (np.diff(ip_id)) & 0xFFFF))
     fresh = np.concatenate(([True], np.diff(way) != 0))
     small = (step >= 1) & (step <= 5) & ~fresh  # noqa: PLR2004
-    _, number = np.unique(way, return_inverse=True)
+    number = np.cumsum(fresh) - 1
     up = np.bincount(number, weights=small)
     total = np.bincount(number, weights=~fresh)
     shares = np.divide(up, total, out=np.zeros_like(up), where=total > 0)
@@ -114,7 +115,7 @@ def _data_against(
     packets: Packets, tokens: Tokens, row: NDArray[np.int32], order: NDArray[np.int64], way: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Return for each token how many data tokens of the opposite direction this point saw before it."""
-    by_flow = order[np.lexsort((row[order], tokens.flow[order]))]
+    by_flow = order[stable_order(row[order], tokens.flow[order])]
     data = (packets.payload[row[by_flow]] > 0).astype(np.int64)
     bit = tokens.bit[by_flow]
     passed = [np.cumsum(data * (bit == b)) for b in (0, 1)]

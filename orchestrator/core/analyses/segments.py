@@ -10,6 +10,7 @@ import numpy as np
 from orchestrator.core.ladder import BLIND, CONFIRMED, KINDS, PROBABLE, REASONS, UNDECIDED
 from orchestrator.core.rates import loss_rate
 from orchestrator.core.routes import FORWARD, REVERSE
+from orchestrator.core.sort import stable_order
 from orchestrator.model.columns import RST, TCP
 from orchestrator.model.finding import Delay, SegmentRow, Undecided
 
@@ -192,14 +193,15 @@ def _fill(
     lost = np.concatenate((tally.confirmed, tally.probable))
     lost = lost[~(verdicts.superseded[lost] & (kind[lost] == KINDS.index("ack")))]
     eligible = np.concatenate((tally.delivered, lost))
-    order = np.argsort(np.argsort(verdicts.time_ns[eligible], kind="stable"), kind="stable")
-    row.loss = loss_rate(order[len(tally.delivered) :], len(eligible))
+    rank = np.empty(len(eligible), np.int64)
+    rank[stable_order(verdicts.time_ns[eligible])] = np.arange(len(eligible))
+    row.loss = loss_rate(rank[len(tally.delivered) :], len(eligible))
 
 
 def _reordered(packets: Packets, left: NDArray[np.int32], right: NDArray[np.int32]) -> int:
     """Return how many packets arrive after one that was sent later (RFC 4737), in order of the two files."""
-    order = np.argsort(packets.time_ns[left], kind="stable")
-    arrival = np.argsort(packets.time_ns[right][order], kind="stable")
+    order = stable_order(packets.time_ns[left])
+    arrival = stable_order(packets.time_ns[right][order])
     return int((arrival < np.maximum.accumulate(arrival)).sum()) if len(arrival) else 0
 
 
