@@ -67,7 +67,7 @@ def analyse(run: RunDirectory, *, check_order: bool = True) -> Result:
 
 def merge(run: RunDirectory, target: Path | None = None) -> Path:
     """Write all packets of *run* in corrected order to one pcapng; return its path."""
-    stage = _work_out(run, check_order=False)
+    stage = _work_out(run, check_order=False, only_fates=True)
     sources = _sources(stage)
     comments = _comments(stage)
     path = target or run.merged
@@ -157,7 +157,7 @@ def _copy_hashed(source: Path, target: Path) -> str:
     return state.hexdigest()
 
 
-def _work_out(run: RunDirectory, *, check_order: bool) -> _Stage:
+def _work_out(run: RunDirectory, *, check_order: bool, only_fates: bool = False) -> _Stage:
     """Index, align, match and judge a run."""
     record = run.read_record()
     points = _in_path_order(record)
@@ -173,7 +173,7 @@ def _work_out(run: RunDirectory, *, check_order: bool) -> _Stage:
     analysis = analyse_points(
         observed, paths=plan.paths if plan else (), labels={(s.near, s.far): s for s in plan.segments} if plan else {},
         reference=_reference(record, observed), window=window,
-        post_roll_ns=plan.window.post_roll_ns if plan else 0, check_path_order=check_order,
+        post_roll_ns=plan.window.post_roll_ns if plan else 0, check_path_order=check_order, only_fates=only_fates,
     )  # fmt: skip
     if check_order and analysis.suggested_order:
         names = ", ".join(analysis.suggested_order)

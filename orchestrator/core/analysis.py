@@ -62,12 +62,8 @@ class Analysis:
     """What the stages found."""
 
     clocks: list[ClockModel]
-    segments: list[SegmentRow]
-    undecided: list[Undecided]
     vanished: list[Vanished]
     resets: list[Reset]
-    bursts: list[Burst]
-    translations: list[tuple[str, str, str, str]]
     miss_rate: list[float]
     tokens: int
     token_of_row: NDArray[np.int64] = field(repr=False)
@@ -76,6 +72,10 @@ class Analysis:
     """By packet row: corrected time."""
     packets: Packets = field(repr=False)
     point: NDArray[np.uint8] = field(repr=False)
+    segments: list[SegmentRow] = field(default_factory=list)
+    undecided: list[Undecided] = field(default_factory=list)
+    bursts: list[Burst] = field(default_factory=list)
+    translations: list[tuple[str, str, str, str]] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     suggested_order: tuple[str, ...] | None = None
     order_warning: str | None = None
@@ -90,11 +90,13 @@ def analyse(
     window: tuple[int, int] | None = None,
     post_roll_ns: int = 0,
     check_path_order: bool = True,
+    only_fates: bool = False,
 ) -> Analysis:
     """Return what *observed*, in path order, says.
 
     Args: reference names the point whose clock counts, None for the collector's (which needs clock samples);
-    window is (opened, closed) on the collector's clock.
+    window is (opened, closed) on the collector's clock; with only_fates, clocks, tokens, what vanished and resets are
+    worked out and nothing is counted: all that a merged capture shows.
     """
     names = [o.name for o in observed]
     packets = Packets.concatenate([o.packets for o in observed])
@@ -116,22 +118,26 @@ def analyse(
     facts = _facts(observed, clocks, corrected, point, window, post_roll_ns)
     verdicts = judge(packets, tokens, routes, corrected, facts, window)
     kind = kinds(packets, tokens)
-    neighbours = _neighbours(paths, numbers, len(observed))
-    segments, undecided = count_segments(
-        packets, tokens, routes, verdicts, kind, corrected, facts, names, neighbours, labels or {}
-    )
-    segments += infer_outer(packets, tokens, routes, verdicts, corrected, names, _ends(paths, numbers, len(observed)))
     frames = _frames(point, len(observed))
     resets = locate_resets(packets, tokens, routes, verdicts, kind, facts, names, frames)
-    _count_births(segments, resets)
-    return Analysis(
-        clocks=clocks, segments=segments, undecided=undecided,
-        vanished=_vanished(packets, tokens, verdicts, kind, names, frames), resets=resets,
-        bursts=find_bursts(resets, tokens, packets, verdicts), translations=_translations(packets, flows, point, names),
+    found = Analysis(
+        clocks=clocks, vanished=_vanished(packets, tokens, verdicts, kind, names, frames), resets=resets,
         miss_rate=verdicts.miss_rate, tokens=len(tokens), token_of_row=_token_of_row(tokens, len(packets)),
         reference_ns=corrected, packets=packets, point=point, suggested_order=suggested, order_warning=warning,
-        attempts=find_unanswered(packets, tokens, routes, verdicts, names, frames),
     )  # fmt: skip
+    if only_fates:
+        return found
+    neighbours = _neighbours(paths, numbers, len(observed))
+    found.segments, found.undecided = count_segments(
+        packets, tokens, routes, verdicts, kind, corrected, facts, names, neighbours, labels or {}
+    )
+    ends = _ends(paths, numbers, len(observed))
+    found.segments += infer_outer(packets, tokens, routes, verdicts, corrected, names, ends)
+    _count_births(found.segments, resets)
+    found.bursts = find_bursts(resets, tokens, packets, verdicts)
+    found.translations = _translations(packets, flows, point, names)
+    found.attempts = find_unanswered(packets, tokens, routes, verdicts, names, frames)
+    return found
 
 
 def _edges(observed: Sequence[Observed], packets: Packets, tokens: Tokens, routes: Routes) -> list[Edge]:
