@@ -129,7 +129,7 @@ def _write(path: Path, rows: NDArray[np.void], time: NDArray[np.int64], *, ttl_l
     put.field(30, np.full(len(rows), 0x45), 1)
     put.field(32, 52 + size, 2)
     put.field(34, rows["id"], 2)
-    put.field(38, np.full(len(rows), 64 - ttl_less), 1)
+    put.field(38, np.where(rows["up"], 64 - ttl_less, 63 + ttl_less), 1)  # one router between a and b
     put.field(39, np.full(len(rows), 6), 1)
     client = CLIENT + 1 + rows["flow"] % 200
     put.field(42, np.where(up, client, SERVER), 4)
