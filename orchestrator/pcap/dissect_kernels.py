@@ -25,13 +25,20 @@ def mix(state, value):
 @inlined
 def be16(data, at):
     """Return the big-endian 16-bit number at *at*."""
+    if at < 0 or at + 2 > data.size:  # checked once, the compiler leaves out the checks of each byte
+        raise IndexError
     return (np.int64(data[at]) << 8) | np.int64(data[at + 1])
 
 
 @inlined
 def be32(data, at):
     """Return the big-endian 32-bit number at *at*."""
-    return (be16(data, at) << 16) | be16(data, at + 2)
+    if at < 0 or at + 4 > data.size:
+        raise IndexError
+    return (
+        (np.int64(data[at]) << 24) | (np.int64(data[at + 1]) << 16) | (np.int64(data[at + 2]) << 8)
+        | np.int64(data[at + 3])
+    )  # fmt: skip
 
 
 @inlined
@@ -44,14 +51,16 @@ def be64(data, at):
 def digest(data, at, length):
     """Return a hash of *length* bytes at *at*."""
     state = np.uint64(length)
-    k = np.int64(0)
-    while k + 8 <= length:
-        state = mix(state, be64(data, at + k))
-        k += 8
+    part = data[at : at + length]  # never longer than the data, and indices that count up from 0 need no check
+    whole = part.size // 8
+    for k in range(whole):
+        word = np.uint64(0)
+        for j in range(8):
+            word = (word << np.uint64(8)) | np.uint64(part[8 * k + j])
+        state = mix(state, word)
     rest = np.uint64(0)
-    while k < length:
-        rest = (rest << np.uint64(8)) | np.uint64(data[at + k])
-        k += 1
+    for k in range(8 * whole, part.size):
+        rest = (rest << np.uint64(8)) | np.uint64(part[k])
     return mix(state, rest)
 
 

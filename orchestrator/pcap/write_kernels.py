@@ -45,8 +45,7 @@ def write_packets(out, source, where, caplen, wirelen, time_ns, interface, token
         put32(out, at + 20, kept)
         put32(out, at + 24, np.int64(wirelen[i]))
         put = at + 28
-        for k in range(kept):
-            out[put + k] = source[where[i] + k]
+        out[put : put + kept] = source[where[i] : where[i] + kept]
         for k in range(kept, padded):
             out[put + k] = 0
         put += padded
