@@ -40,6 +40,23 @@ class Source:
     note: str = ""
 
 
+class _Comments:
+    """Comments on a few rows of very many: a packet without one costs a look into a mask."""
+
+    def __init__(self, by_row: Mapping[int, str], rows: int) -> None:
+        self._by_row = by_row
+        self._present = np.zeros(rows, np.bool_)
+        self._present[list(by_row)] = True
+
+    def of(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """Return (bytes of the comment of each of *rows*, all of them in a row)."""
+        places = np.flatnonzero(self._present[rows])
+        texts = [self._by_row[row].encode()[:60_000] for row in rows[places].tolist()]
+        lengths = np.zeros(len(rows), np.int64)
+        lengths[places] = [len(text) for text in texts]
+        return lengths, np.frombuffer(b"".join(texts) or b"\0", np.uint8)
+
+
 def write_merged(
     target: Path, sources: Sequence[Source], packets: Packets, time_ns: NDArray[np.int64], token: NDArray[np.int64],
     comments: Mapping[int, str], about: str,
@@ -53,6 +70,7 @@ def write_merged(
     first = int(time_ns.min()) if len(time_ns) else 0
     shift = -first if first < 0 else 0  # pcapng has no time before 1970
     order = np.argsort(time_ns, kind="stable")
+    notes = _Comments(comments, len(packets))
     beside = target.with_name(target.name + ".part")
     file_of_row = np.zeros(len(packets), np.int64)
     for number, source in enumerate(sources):
@@ -64,7 +82,7 @@ def write_merged(
             out.writelines(blocks)
             for begin in range(0, len(order), BATCH):
                 rows = order[begin : begin + BATCH]
-                _write_batch(out, descriptors, rows, file_of_row, packets, time_ns + shift, token, interface, comments)
+                _write_batch(out, descriptors, rows, file_of_row, packets, time_ns + shift, token, interface, notes)
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
@@ -114,14 +132,12 @@ def _interface_block(name: str, link_type: int, note: str) -> bytes:
 def _write_batch(
     out: BinaryIO, descriptors: Sequence[int], rows: NDArray[np.int64], file_of_row: NDArray[np.int64], packets:
     Packets,
-    time_ns: NDArray[np.int64], token: NDArray[np.int64], interface: NDArray[np.int64], comments: Mapping[int, str],
+    time_ns: NDArray[np.int64], token: NDArray[np.int64], interface: NDArray[np.int64], comments: _Comments,
 ) -> None:  # fmt: skip
     """Write the packets *rows*, which are in order."""
     source, where = _load(descriptors, rows, file_of_row, packets)
-    texts = [comments.get(int(r), "").encode()[:60_000] for r in rows] if comments else []
-    lengths = np.array([len(t) for t in texts], np.int64) if texts else np.zeros(len(rows), np.int64)
+    lengths, blob = comments.of(rows)
     ends = np.cumsum(lengths)
-    blob = np.frombuffer(b"".join(texts) or b"\0", np.uint8)
     kept = packets.caplen[rows]
     buffer = np.empty(int(kept.sum()) + int(lengths.sum()) + 64 * len(rows), np.uint8)
     size = write_packets(
