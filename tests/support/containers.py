@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -108,7 +109,9 @@ class Stack:
 
     def up(self) -> None:
         """Build the images and start everything."""
-        self.compose("build", timeout_s=BUILD_S)
+        built = self.compose("build", timeout_s=BUILD_S)
+        # An old podman-compose prints that a build failed, succeeds, and would go on with the images of last time.
+        assert not re.search(r"^exit code: [^0]", built, re.MULTILINE), built[-3000:]
         if self.engine.program == "podman":
             self._make_networks()
         self.compose("up", "-d", timeout_s=START_S)
