@@ -15,6 +15,10 @@ import struct
 import sys
 import termios
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SIOCOUTQ = termios.TIOCOUTQ
 ALL_SENT_WITHIN_S = 120.0
@@ -155,7 +159,7 @@ def connect(address: str, port: str) -> None:
         say(connected=False, error=type(error).__name__)
 
 
-VERBS = {
+VERBS: dict[str, Callable[..., None]] = {
     "udp-send": udp_send, "udp-receive": udp_receive, "tcp-send": tcp_send, "tcp-receive": tcp_receive, "echo": echo,
     "abort": abort, "connect": connect,
 }  # fmt: skip

@@ -12,7 +12,7 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # thread pools of BLAS cost start-up and are never used
 
@@ -48,20 +48,21 @@ def _cache_directory() -> Path | None:
 
 
 CACHE_DIRECTORY = _cache_directory()
-numba.config.BOUNDSCHECK = None  # the decorator decides, never the environment
+config: Any = numba.config
+config.BOUNDSCHECK = None  # the decorator decides, never the environment
 if CACHE_DIRECTORY is not None:
-    numba.config.CACHE_DIR = str(CACHE_DIRECTORY)
+    config.CACHE_DIR = str(CACHE_DIRECTORY)
 
 
 def kernel(function: F) -> F:
     """Compile *function* as a kernel: no GIL, bounds-checked, cached."""
-    compiled: F = numba.njit(nogil=True, boundscheck=True, error_model="numpy", cache=CACHE_DIRECTORY is not None)(
+    compiled: Any = numba.njit(nogil=True, boundscheck=True, error_model="numpy", cache=CACHE_DIRECTORY is not None)(
         function
     )
-    return compiled
+    return cast("F", compiled)
 
 
 def inlined(function: F) -> F:
     """Compile a helper of kernels so that a call costs nothing."""
-    compiled: F = numba.njit(nogil=True, boundscheck=True, error_model="numpy", forceinline=True)(function)
-    return compiled
+    compiled: Any = numba.njit(nogil=True, boundscheck=True, error_model="numpy", forceinline=True)(function)
+    return cast("F", compiled)

@@ -61,7 +61,7 @@ def analyse(run: RunDirectory, *, check_order: bool = True) -> Result:
     result = _conclude(stage)
     run.write_json("result.json", result_document(result, version=__version__, generated_ns=time.time_ns()))
     run.write_text("vanished.jsonl", "".join(vanished_lines(result)))
-    run.write_text("report.txt", render(result, str(run.path)))
+    run.write_text("report.txt", render(result, str(run.path), merged=run.merged.exists()))
     return result
 
 
@@ -263,6 +263,7 @@ def _conclude(stage: _Stage) -> Result:
             bursts=analysis.bursts,
             attempts=analysis.attempts,
             window=window,
+            flows=tuple(dict.fromkeys(f for p in record.plan.points for f in p.flows)) if record.plan else (),
         )
     )
     plan = record.plan

@@ -17,6 +17,11 @@ SYSTEM_TOOLS="tcpdump:tcpdump sshd:openssh-server ssh-keygen:openssh-client redi
 ip:iproute2 ping:iputils-ping setpriv:util-linux gcc:gcc tshark:tshark mergecap:wireshark-common zstd:zstd
 ssh:openssh-client python3:python3"
 
+# What only the tests need: other shells and other ways to the right to capture.
+if [ "$1" = dev ]; then
+    SYSTEM_TOOLS="$SYSTEM_TOOLS sudo:sudo busybox:busybox setcap:libcap2-bin useradd:passwd redis-cli:redis-tools"
+fi
+
 missing_packages() {
     for pair in $SYSTEM_TOOLS; do
         command -v "${pair%%:*}" >/dev/null 2>&1 || [ -x "/usr/sbin/${pair%%:*}" ] || [ -x "/sbin/${pair%%:*}" ] || printf '%s ' "${pair#*:}"

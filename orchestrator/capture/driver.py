@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 ARM_TIMEOUT_S = 90.0
 STEP_TIMEOUT_S = 120.0
 FETCH_TIMEOUT_S = 3_600.0
+POLL_TIMEOUT_S = 5.0
+"""A point that is silent for longer is polled again later; the leases of the others outlast it three times."""
 POLL_S = 2.0
 """Between polls; the lease of a point is many times as long."""
 TICK_S = 0.05
@@ -104,7 +106,7 @@ class Driver:
         self.journal.append(event, **fields)
         self.report(event, fields)
 
-    def _point(self, name: str, **changes: object) -> None:
+    def _point(self, name: str, **changes: Any) -> None:  # noqa: ANN401 - fields of the record
         """Change the record of one point and write it down."""
         points = tuple(replace(p, **changes) if p.name == name else p for p in self.record.points)
         self.record = replace(self.record, points=points)
@@ -166,17 +168,18 @@ class Driver:
         while not over(time.monotonic_ns()):
             if points and time.monotonic() >= due:
                 due = time.monotonic() + POLL_S
-                self._poll(points, time.monotonic() - begun)
+                self._poll(points, time.monotonic() - begun, over)
             self._serve_marks()
             time.sleep(TICK_S)
 
-    def _poll(self, points: frozenset[str], open_for_s: float) -> None:
-        """Ask every point once: renews its lease and fetches what is new."""
+    def _poll(self, points: frozenset[str], open_for_s: float, over: Callable[[int], bool]) -> None:
+        """Ask every point once: renews its lease and fetches what is new. A silent point does not hold up the others."""
         calls = [Call("poll", self.record.run_id, p, {"position": self.positions.get(p, 0)}) for p in sorted(points)]
         states = {}
-        for call, outcome in self.runner.gather(calls, STEP_TIMEOUT_S, self._asked_to_stop):
+        for call, outcome in self.runner.gather(calls, POLL_TIMEOUT_S, lambda: over(time.monotonic_ns())):
             if not outcome["ok"]:
-                self._warn(call.point, outcome["code"], outcome["message"])
+                if not over(time.monotonic_ns()):
+                    self._warn(call.point, outcome["code"], outcome["message"])
                 continue
             self.positions[call.point] = outcome["position"]
             states[call.point] = _without(outcome, "ok")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 EXCHANGES_AT_EDGES = 25
 """Clock exchanges before and after; the best of so many is within tens of microseconds on a LAN (LAB §6)."""
 EXCHANGES_WHILE_OPEN = 5
+BUSY_S = 0.5
 KIB = 1024
 
 
@@ -53,17 +54,28 @@ class Site:
     def carry_out(self, step: str, run_id: str, point: str, numbers: dict[str, int]) -> Outcome:
         """Carry out one step; whatever goes wrong on the host becomes an outcome."""
         connection = self._connection(run_id, point)
-        with connection.lock:
-            try:
-                plan = next(p for p in self.store.plan(run_id).points if p.point == point)
-                return self._attempt(step, run_id, plan, connection, numbers)
-            except ProbeError as error:
-                self._drop(connection)
-                return failure(error.code, str(error), error.hint)
-            except VanishpointError as error:
-                return failure("store", str(error), error.hint)
-            except StopIteration:
-                return failure("store", f"{point}: not a point of run {run_id}", "Start the run again.")
+        patience_s = BUSY_S if step == "poll" else -1
+        if not connection.lock.acquire(timeout=patience_s):  # polls of a silent host must not fill the worker
+            return failure("busy", f"{point}: the host has not answered the last poll yet", "Look at its network.")
+        try:
+            return self._carry_out(step, run_id, point, connection, numbers)
+        finally:
+            connection.lock.release()
+
+    def _carry_out(
+        self, step: str, run_id: str, point: str, connection: _Connection, numbers: dict[str, int]
+    ) -> Outcome:
+        """Carry out one step while nobody else uses the connection."""
+        try:
+            plan = next(p for p in self.store.plan(run_id).points if p.point == point)
+            return self._attempt(step, run_id, plan, connection, numbers)
+        except ProbeError as error:
+            self._drop(connection)
+            return failure(error.code, str(error), error.hint)
+        except VanishpointError as error:
+            return failure("store", str(error), error.hint)
+        except StopIteration:
+            return failure("store", f"{point}: not a point of run {run_id}", "Start the run again.")
 
     def close(self) -> None:
         """Close every connection."""

@@ -133,9 +133,7 @@ def _capture(
     return run, driver.carry_out()
 
 
-def _conclude(
-    run: RunDirectory, record: RunRecord, *, as_json: bool, fail_on_expect: bool, only_capture: bool
-) -> int:
+def _conclude(run: RunDirectory, record: RunRecord, *, as_json: bool, fail_on_expect: bool, only_capture: bool) -> int:
     """Analyse what was collected, print it, and return the exit code."""
     from orchestrator.errors import CaptureFailedError
 
@@ -165,9 +163,9 @@ def _analyse(run: RunDirectory, *, as_json: bool) -> bool:
     """Analyse and merge, print the answer; say whether an expectation failed."""
     from orchestrator.pipeline import analyse, merge
 
+    merged = merge(run)  # first, so that the report can name it
     result = analyse(run)
     failed = any(e.outcome == "fail" for e in result.expect)
-    merged = merge(run)
     if as_json:
         document: dict[str, Any] = json.loads(run.result.read_text(encoding="utf-8"))
         click.echo(json.dumps(document, ensure_ascii=True, indent=1))

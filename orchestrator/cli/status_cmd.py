@@ -27,8 +27,10 @@ def command(run: str, runs: Path, *, as_json: bool) -> None:
     directory = find_run(runs, run)
     record = directory.read_record()
     lines = Journal(directory.journal).read()
-    latest = next((line["points"] for line in reversed(lines) if line["event"] == "capture.state"), {})
-    points = [
+    latest: dict[str, dict[str, Any]] = next(
+        (line["points"] for line in reversed(lines) if line["event"] == "capture.state"), {}
+    )
+    points: list[dict[str, Any]] = [
         {
             "name": p.name, "state": p.state, "packets": _packets(p.counters.captured, latest.get(p.name, {})),
             "kernel_drops": p.counters.kernel_drops, "reason": p.reason.message if p.reason else None,

@@ -50,11 +50,12 @@ def align_clocks(
 ) -> list[ClockModel]:
     """Return one clock model a node of *edges*.
 
-    Args: names by node; edges (a, b, bounds of b's clock against a's); reference node; at_ns time on the reference
-    clock for which offsets are stated.
+    Args: names by node, the collector last; edges (a, b, bounds of b's clock against a's); reference node; at_ns time
+    on the reference clock for which offsets are stated.
     """
     lines = _spread(len(names), edges, reference, at_ns)
     hard = _hard_bounds(len(names), edges, lines, at_ns)
+    collector = len(names) - 1
     inconsistent = bool((np.diag(hard) < -1.0).any())
     lines = _fit(lines, edges, reference, at_ns)
     models = []
@@ -65,13 +66,15 @@ def align_clocks(
         elif line is None:
             models.append(ClockModel(reference=reference_name, at_ns=at_ns, uncertainty_ns=None, method="none"))
         else:
-            models.append(_model(node, line, hard, reference, reference_name, at_ns, edges, inconsistent=inconsistent))
+            models.append(
+                _model(node, line, hard, reference, reference_name, at_ns, edges, collector, inconsistent=inconsistent)
+            )
     return models
 
 
 def _model(
     node: int, line: _Line, hard: NDArray[np.float64], reference: int, reference_name: str, at_ns: int,
-    edges: Sequence[Edge], *, inconsistent: bool,
+    edges: Sequence[Edge], collector: int, *, inconsistent: bool,
 ) -> ClockModel:  # fmt: skip
     """Clip the estimate to what is possible and state how wide that is."""
     high, low = float(hard[reference, node]), -float(hard[node, reference])
@@ -87,7 +90,7 @@ def _model(
     else:
         notes.append("traffic in one direction only: one side of the offset is unbounded")
         width = None
-    packets = any(node in e[:2] and min(e[:2]) != max(e[:2]) and e[2].forward for e in edges if reference_name not in e)
+    packets = any(node in e[:2] and collector not in e[:2] for e in edges)
     return ClockModel(
         reference=reference_name, at_ns=at_ns, offset_ns=round(offset), drift=line.drift,
         uncertainty_ns=None if width is None else max(1, round(width)), method="packets" if packets else "prior",

@@ -15,11 +15,12 @@ from orchestrator.core.analyses.segments import count_segments
 from orchestrator.core.analyses.unanswered import find_unanswered
 from orchestrator.core.bounds import PairBounds, bound_pair
 from orchestrator.core.flows import find_flows
-from orchestrator.core.ladder import CONFIRMED, KINDS, PROBABLE, PointFacts, judge, kinds
+from orchestrator.core.ladder import judge
 from orchestrator.core.match import match_repeated
 from orchestrator.core.order import check_order
 from orchestrator.core.routes import FORWARD, REVERSE, find_routes
 from orchestrator.core.tokens import build_tokens
+from orchestrator.core.verdicts import CONFIRMED, KINDS, PROBABLE, PointFacts, kinds
 from orchestrator.model.columns import Packets
 from orchestrator.model.finding import Vanished
 
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
 
     from orchestrator.core.analyses.unanswered import Attempt
     from orchestrator.core.flows import Flows
-    from orchestrator.core.ladder import Verdicts
     from orchestrator.core.routes import Routes
     from orchestrator.core.tokens import Tokens
+    from orchestrator.core.verdicts import Verdicts
     from orchestrator.model.clock import ClockModel
     from orchestrator.model.finding import Burst, Reset, SegmentRow, Undecided
     from orchestrator.model.plan import PlannedPath, SegmentLabel
@@ -168,8 +169,8 @@ def _distances(edges: Sequence[Edge], count: int) -> NDArray[np.float64]:
 def _clocks(observed: Sequence[Observed], edges: Sequence[Edge], reference: str | None) -> list[ClockModel]:
     """Align every point's clock."""
     count = len(observed)
-    names = [o.name for o in observed] + ["collector"]
-    node = names.index(reference) if reference is not None else count
+    node = [o.name for o in observed].index(reference) if reference is not None else count
+    names = [*(o.name for o in observed), "collector"]
     return align_clocks(names, edges, node, names[node], _middle(observed, node))[:count]
 
 

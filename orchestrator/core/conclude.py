@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.core.analyses.unanswered import Attempt
-    from orchestrator.model.finding import Burst, Reset, SegmentRow, Undecided, Vanished
+    from orchestrator.model.finding import Burst, Reset, SegmentRow, Undecided, Vanished, Verdict
 
 BEFORE_NS = 30_000_000_000
 """How long before a burst an unanswered attempt is put beside it."""
@@ -39,6 +39,8 @@ class Grounds:
     bursts: Sequence[Burst]
     attempts: Sequence[Attempt]
     window: tuple[int, int] | None
+    flows: tuple[str, ...] = ()
+    """Of the playbook."""
 
 
 def conclude(grounds: Grounds) -> tuple[list[Finding], Headline]:
@@ -78,9 +80,22 @@ def _loss(grounds: Grounds, measured: Sequence[SegmentRow]) -> list[Finding]:
         entries = [v for v in grounds.vanished if (v.last_seen, v.first_missing) == (row.near, row.far)]
         heavy = [v for v in entries if not (v.kind == "ack" and v.superseded)]
         if not heavy and row.loss is not None and not row.loss.rate:
+            found.append(_acks_finding(row))
             continue
         found.append(_loss_finding(row, heavy or entries))
     return found
+
+
+def _acks_finding(row: SegmentRow) -> Finding:
+    """Word a loss of nothing but acknowledgements that later ones made needless."""
+    statement = (
+        f"{lost_on(row):,} of {row.sent:,} packets vanish on {place(row)}: all of them pure acknowledgements that a"
+        " later one superseded, so no data waited for them; they are left out of loss."
+    )
+    return Finding(
+        id=f"acks-{row.near}-{row.far}", kind="ack-loss", verdict="proved" if row.vanished else "supported",
+        statement=statement, segment=(row.near, row.far),
+    )  # fmt: skip
 
 
 def _loss_finding(row: SegmentRow, entries: Sequence[Vanished]) -> Finding:
@@ -158,13 +173,13 @@ def _birth(origin: str, after: str | None, before: str | None, side: str, resets
     verb = "are" if len(resets) != 1 else "is"
     first = resets[0]
     causes = Counter(r.cause for r in resets)
+    verdict: Verdict = "proved"
+    alternatives: tuple[str, ...] = ()
     if origin == "network":
         statement = f"{number} claiming to be from {names} {verb} born between {after} and {before}:"
         statement += f" not seen at {after}, which lies nearer to the claimed sender."
-        verdict, alternatives = "proved", ()
     elif origin == "endpoint":
         statement = f"{number} {verb} born at or behind {before}, on the {side}s' side: {names}."
-        verdict = "proved"
         alternatives = (f"anything between {names} and {before} that sends in its name with the same TTL",)
     else:
         statement = f"{number} claiming to be from {names}, first seen at {before}; the maker is not certain."
@@ -173,9 +188,12 @@ def _birth(origin: str, after: str | None, before: str | None, side: str, resets
     frames = dict(first.frames)
     evidence = (Evidence(point=first.first_seen, frame=frames[first.first_seen][0], filter=_reset_filter(first)),)
     return Finding(
-        id=f"reset-{after or 'end'}-{before}-{side}", kind="reset-origin", verdict=verdict,  # type: ignore[arg-type]
+        id=f"reset-{after or 'end'}-{before}-{side}", kind="reset-origin", verdict=verdict,
         statement=statement, segment=(after, before), evidence=evidence, alternatives=alternatives,
-        would_change_it=(f"a capture on the claimed sender ({names})",) if origin != "endpoint" else (),
+        would_change_it={
+            "network": (f"a capture inside the segment {after} → {before}",),
+            "endpoint": (),
+        }.get(origin, (f"a capture on the claimed sender ({names})",)),
     )  # fmt: skip
 
 
@@ -313,12 +331,11 @@ def _headline(grounds: Grounds, measured: Sequence[SegmentRow], findings: Sequen
     """Return the answer."""
     lossy = [r for r in measured if any(f.kind == "loss" and f.segment == (r.near, r.far) for f in findings)]
     made = [r for r in grounds.resets if r.origin == "network"]
-    flows = tuple(sorted({str(r.flow.dst) for r in grounds.resets if r.side == "client"}))[:5]
     answer, domain, statement = _answer(grounds, measured, lossy, made)
     because = tuple(f.id for f in findings if f.verdict in {"proved", "supported"})[:3]
     decide = tuple(dict.fromkeys(w for f in findings for w in f.would_change_it))[:3]
     return Headline(
-        network=answer, domain=domain, statement=statement, flows=flows, points=grounds.points,  # type: ignore[arg-type]
+        network=answer, domain=domain, statement=statement, flows=grounds.flows, points=grounds.points,  # type: ignore[arg-type]
         window=grounds.window, because=because, would_decide_it=decide,
     )  # fmt: skip
 
@@ -357,7 +374,7 @@ def _not_the_network(grounds: Grounds, measured: Sequence[SegmentRow]) -> tuple[
     carried = [r for r in measured if r.sent]
     sides = Counter(r.side for r in grounds.resets if r.origin == "endpoint")
     side = sides.most_common(1)[0][0] if sides else "unknown"
-    domain = side if side in {"client", "server"} else "unknown"
+    domain: str = side if side in {"client", "server"} else "unknown"
     if any(_precedes([a], b) for a in grounds.attempts for b in grounds.bursts):
         domain = "policy"
     if not carried:

@@ -6,7 +6,6 @@ ruled out.  Whatever remains open is undecided, with the reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +22,20 @@ from orchestrator.core.ladder_kernels import (
 )
 from orchestrator.core.routes import FORWARD, REVERSE, UNKNOWN
 from orchestrator.core.sort import stable_order
-from orchestrator.model.columns import ACK, RST, SYN, TCP, UDP
+from orchestrator.core.verdicts import (
+    AMBIGUOUS,
+    BLIND,
+    CONFIRMED,
+    EDGE,
+    ELSEWHERE,
+    LOSSY,
+    PROBABLE,
+    PROXIED,
+    UNDECIDED,
+    PointFacts,
+    Verdicts,
+)
+from orchestrator.model.columns import RST, SYN, TCP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,22 +46,6 @@ if TYPE_CHECKING:
     from orchestrator.core.tokens import Tokens
     from orchestrator.model.columns import Packets
 
-NONE, CONFIRMED, PROBABLE, UNDECIDED = 0, 1, 2, 3
-"""Verdict codes: NONE means nothing is missing at the end of the token's route."""
-
-REASONS = (
-    "",
-    "window-edge",
-    "lossy-capture",
-    "no-coverage",
-    "ambiguous",
-    "encrypted",
-    "proxied",
-    "late",
-    "routed-elsewhere",
-)
-EDGE, LOSSY, BLIND, AMBIGUOUS, PROXIED, ELSEWHERE = 1, 2, 3, 4, 6, 8
-
 CERTAINLY, PERHAPS = 1, 2
 """How sure it is that a missing token arrived in another shape."""
 
@@ -57,48 +53,6 @@ SURE_ENOUGH = 0.95
 """Posterior below which a loss behind a lossy capture stays undecided."""
 SLACK_NS = 1_000_000
 """Acknowledgements and copies closer than this are not ordered across points."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PointFacts:
-    """What is known about one point's capture, times on the reference clock."""
-
-    start_ns: int
-    end_ns: int
-    kernel_drops: int | None
-    packets: int
-    complete: bool = True
-    """False where the platform does not see everything: such a point never accuses."""
-    uncertainty_ns: int | None = 0
-
-
-@dataclass(slots=True, kw_only=True)
-class Verdicts:
-    """Arrays by token unless said otherwise."""
-
-    verdict: NDArray[np.uint8]
-    reason: NDArray[np.uint8]
-    last_seen: NDArray[np.int16]
-    """Last point of its route that saw it, in the direction of travel; -1 where unknown."""
-    missing_at: NDArray[np.int16]
-    """First trustworthy point that should have seen it and did not; -1 where there is none."""
-    counted: NDArray[np.bool_]
-    """Inside the window of the run."""
-    certified: NDArray[np.bool_]
-    """Acknowledged though missing: the captures missed it."""
-    superseded: NDArray[np.bool_]
-    recovered: NDArray[np.bool_]
-    modified: NDArray[np.bool_]
-    """Reached the far side in another shape: re-cut, or with changed fields."""
-    time_ns: NDArray[np.int64]
-    """First seen, reference clock."""
-    start: NDArray[np.int64]
-    end: NDArray[np.int64]
-    """Place in the byte stream (TCP)."""
-    acked: NDArray[np.int64]
-    miss_rate: list[float] = field(default_factory=list)
-    """By point: share of tokens that it missed though they passed."""
-    missed: list[int] = field(default_factory=list)
 
 
 def judge(
@@ -415,23 +369,3 @@ def _decide(
     verdicts.verdict[chosen] = verdict
     verdicts.reason[chosen] = np.where(verdict == UNDECIDED, reason, 0)
     verdicts.missing_at[chosen] = np.where(verdict == UNDECIDED, -1, trusted)
-
-
-def kinds(packets: Packets, tokens: Tokens) -> NDArray[np.uint8]:
-    """Return by token an index into KINDS, by the precedence of DESIGN §10."""
-    first = tokens.first_row
-    protocol, flags = packets.protocol[first], packets.flags[first]
-    tcp = protocol == TCP
-    kind = np.full(len(tokens), KINDS.index("other"), np.uint8)
-    kind[(protocol == 1) | (protocol == 58)] = KINDS.index("icmp")  # noqa: PLR2004
-    kind[protocol == UDP] = KINDS.index("udp")
-    kind[tcp] = KINDS.index("ack")
-    kind[tcp & (packets.payload[first] > 0)] = KINDS.index("data")
-    kind[tcp & ((flags & 1) > 0)] = KINDS.index("fin")
-    kind[tcp & ((flags & 2) > 0)] = KINDS.index("syn")
-    kind[tcp & ((flags & 2) > 0) & ((flags & ACK) > 0)] = KINDS.index("synack")
-    kind[tcp & ((flags & RST) > 0)] = KINDS.index("rst")
-    return kind
-
-
-KINDS = ("data", "syn", "synack", "fin", "rst", "ack", "udp", "icmp", "other")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from orchestrator.model.columns import Packets
     from orchestrator.model.plan import PlannedPath
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 FORWARD, UNKNOWN, REVERSE = 1, 0, -1
 CLOSE_NS = 100_000_000
 """Packets of both directions this close in time are compared when TTL tells nothing."""
@@ -100,7 +102,7 @@ def _address_pairs(packets: Packets, flows: Flows) -> NDArray[np.int32]:
     return result
 
 
-def address(high: int, low: int, family: int) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def address(high: int, low: int, family: int) -> Address:
     """Return the address of two halves."""
     return ipaddress.IPv4Address(low) if family == 4 else ipaddress.IPv6Address((high << 64) | low)  # noqa: PLR2004
 
@@ -115,7 +117,7 @@ def _planned(
         return path_of_pair, direction
     near = [[ipaddress.ip_network(a, strict=False) for a in p.client_addresses] for p in paths]
     far = [[ipaddress.ip_network(a, strict=False) for a in p.server_addresses] for p in paths]
-    known: dict[tuple[object, object], tuple[int, int]] = {}
+    known: dict[tuple[Address, Address], tuple[int, int]] = {}
     for row, flow in zip(flows.tuples.tolist(), flows.of_tuple.tolist(), strict=True):
         family = int(packets.family[row])
         source = address(int(packets.src_hi[row]), int(packets.src_lo[row]), family)
@@ -129,12 +131,14 @@ def _planned(
     return path_of_pair, direction
 
 
-def _path_between(source: object, target: object, near: list[list[object]], far: list[list[object]]) -> tuple[int, int]:
+def _path_between(
+    source: Address, target: Address, near: list[list[Network]], far: list[list[Network]]
+) -> tuple[int, int]:
     """Return (path, direction of source to target), (-1, 0) when no path has these ends."""
     for index, (clients, servers) in enumerate(zip(near, far, strict=True)):
-        if any(source in n for n in clients) and any(target in n for n in servers):  # type: ignore[operator]
+        if any(source in n for n in clients) and any(target in n for n in servers):
             return index, FORWARD
-        if any(target in n for n in clients) and any(source in n for n in servers):  # type: ignore[operator]
+        if any(target in n for n in clients) and any(source in n for n in servers):
             return index, REVERSE
     return -1, UNKNOWN
 

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Direction = Literal["forward", "reverse"]
+Origin = Literal["endpoint", "network", "unknown"]
+Family = Literal["active", "stateless", "unknown"]
+Side = Literal["client", "server", "unknown"]
 Verdict = Literal["proved", "supported", "not-proved", "contradicted"]
 
 
@@ -114,13 +117,13 @@ class Reset:
     seen: tuple[str, ...]
     born_after: str | None
     born_before: str | None
-    origin: Literal["endpoint", "network", "unknown"]
-    family: Literal["active", "stateless", "unknown"]
+    origin: Origin
+    family: Family
     cause: str
     confidence: float
     evidence: tuple[str, ...]
     frames: tuple[tuple[str, tuple[int, ...]], ...]
-    side: Literal["client", "server", "unknown"]
+    side: Side
     """On which side of the first point that saw it the claimed sender lies."""
 
 

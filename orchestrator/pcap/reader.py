@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import struct
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -181,9 +181,7 @@ def _read_records(walk: _Walk, start: int, *, only_first_chunk: bool) -> None:
             buffer = bytearray(CHUNK_BYTES)
 
 
-def _walk_chunk(
-    walk: _Walk, data: NDArray[np.uint8], base: int, arrays: tuple[NDArray[np.generic], ...]
-) -> tuple[int, int]:
+def _walk_chunk(walk: _Walk, data: NDArray[np.uint8], base: int, arrays: tuple[NDArray[Any], ...]) -> tuple[int, int]:
     """Decode one chunk; return (bytes used, reason for ending)."""
     used = 0
     reason = FULL
@@ -206,23 +204,25 @@ def _walk_chunk(
     return used, reason
 
 
-def _walk_once(walk: _Walk, chunk: NDArray[np.uint8], arrays: tuple[NDArray[np.generic], ...]) -> tuple[int, int, int]:
+def _walk_once(walk: _Walk, chunk: NDArray[np.uint8], arrays: tuple[NDArray[Any], ...]) -> tuple[int, int, int]:
     where, caplen, wirelen, time_ns, interface = arrays
     if not walk.is_pcapng:
         interface[:] = 0
-        return walk_pcap(chunk, chunk.size, walk.big, walk.header, walk.unit_ns, where, caplen, wirelen, time_ns)
+        done: tuple[int, int, int] = walk_pcap(
+            chunk, chunk.size, walk.big, walk.header, walk.unit_ns, where, caplen, wirelen, time_ns
+        )
+        return done
     known = len(walk.rates)
     rates = np.array(walk.rates or [1], np.int64)
     offsets = np.array(walk.offsets or [0], np.int64)
     snaplens = np.array(walk.snaplens or [0], np.int64)
-    return walk_pcapng(
+    found: tuple[int, int, int] = walk_pcapng(
         chunk, chunk.size, walk.big, known, rates, offsets, snaplens, where, caplen, wirelen, time_ns, interface
     )
+    return found
 
 
-def _decode(
-    walk: _Walk, chunk: NDArray[np.uint8], base: int, count: int, arrays: tuple[NDArray[np.generic], ...]
-) -> None:
+def _decode(walk: _Walk, chunk: NDArray[np.uint8], base: int, count: int, arrays: tuple[NDArray[Any], ...]) -> None:
     """Dissect *count* records of *chunk*, which begins at offset *base* of the file, into the table."""
     where, caplen, wirelen, time_ns, interface = arrays
     part_read = (base + int(where[count - 1])) / max(walk.size, 1)
@@ -230,10 +230,8 @@ def _decode(
     if walk.first_interface:
         interface[:count] += np.uint16(walk.first_interface)
     link_types = np.array(walk.file.link_types, np.int64)
-    dissect(
-        chunk, where, caplen, wirelen, time_ns, interface, count, base, link_types, walk.digest_bytes, *blocks,
-        walk.table.count,
-    )  # fmt: skip
+    target: tuple[Any, ...] = (*blocks, walk.table.count)
+    dissect(chunk, where, caplen, wirelen, time_ns, interface, count, base, link_types, walk.digest_bytes, *target)
     walk.table.count += count
 
 

@@ -144,7 +144,7 @@ def _write_batch(
         buffer, source, where, kept, packets.wirelen[rows], time_ns[rows], interface[rows], token[rows],
         ends - lengths, ends, blob,
     )  # fmt: skip
-    out.write(memoryview(buffer)[:size])
+    out.write(memoryview(buffer.data)[:size])
 
 
 def _load(

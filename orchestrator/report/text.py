@@ -19,8 +19,8 @@ BAR = 8
 """Characters of the longest loss bar."""
 
 
-def render(result: Result, directory: str = "") -> str:
-    """Return the report of *result*; *directory* is where its files are."""
+def render(result: Result, directory: str = "", *, merged: bool = False) -> str:
+    """Return the report of *result*; *directory* is where its files are, *merged* whether merged.pcapng is there."""
     parts = [
         _heading(result),
         [""],
@@ -31,7 +31,7 @@ def render(result: Result, directory: str = "") -> str:
         _segments(result),
         [""],
         _not_shown(result),
-        _next(result, directory),
+        _next(result, directory, merged=merged),
     ]
     return "\n".join(printable(line) for part in parts for line in part).rstrip() + "\n"
 
@@ -139,7 +139,9 @@ def _segments(result: Result) -> list[str]:
     if not pairs:
         return []
     most = max((_lost(r) for p in pairs.values() for r in p.values()), default=0)
-    table = [("segment", "→  sent", "vanished", "←  sent", "vanished", "delay p95 → / ←", "resets born")]
+    table: list[tuple[str, ...]] = [
+        ("segment", "→  sent", "vanished", "←  sent", "vanished", "delay p95 → / ←", "resets born")
+    ]
     table += [_line(ends, rows, most) for ends, rows in _in_order(result, pairs)]
     widths = [max(len(r[k]) for r in table) for k in range(len(table[0]))]
     return [
@@ -249,7 +251,7 @@ def _not_shown(result: Result) -> list[str]:  # noqa: C901  # one case a line re
     return lines
 
 
-def _next(result: Result, directory: str) -> list[str]:
+def _next(result: Result, directory: str, *, merged: bool) -> list[str]:
     """Name what would decide more, and the commands."""
     lines: list[str] = []
     others = list(dict.fromkeys(a for f in result.findings[:MOST_FINDINGS] for a in f.alternatives))
@@ -260,7 +262,8 @@ def _next(result: Result, directory: str) -> list[str]:
     if directory:
         lines += [
             "",
-            f" {directory.rstrip('/')}/  result.json  report.txt",
-            f" vanishpoint merge {directory.rstrip('/')}",
+            f" {directory.rstrip('/')}/  result.json  report.txt" + ("  merged.pcapng" if merged else ""),
         ]
+        if not merged:
+            lines.append(f" all packets on one clock:  vanishpoint merge {directory.rstrip('/')}")
     return lines

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections import Counter
+from decimal import Decimal
 
 import pytest
 
 from lab import faults
-from tests.support.lab_runs import PATH_TO_APP_1, ended, identity, vanished_packets
+from tests.support.lab_runs import PATH_TO_APP_1, ended, frames_of, identity, vanished_packets
 from tests.support.offline import analyse_files
 
 pytestmark = pytest.mark.lab
@@ -61,7 +63,9 @@ def test_nothing_is_called_vanished_anywhere_else(lossy):
     run, _, _ = lossy
     result = run.result
 
-    assert {tuple(sorted((v["last_seen"], v["first_missing"]))) for v in result["vanished"]} == {("line-far", "line-near")}
+    assert {tuple(sorted((v["last_seen"], v["first_missing"]))) for v in result["vanished"]} == {
+        ("line-far", "line-near")
+    }
     for row in result["segments"]:
         if {row["from"], row["to"]} != {"line-near", "line-far"}:
             assert (row["vanished"], row["vanished_probable"]) == (0, 0), row
@@ -105,3 +109,37 @@ def test_from_the_gateway_alone_each_lost_range_is_one_hole(lossy, tmp_path, gat
     assert result.vanished == ()
     assert outer.inferred
     assert outer.holes == len(lost)
+
+
+def test_the_merged_file_holds_every_packet_in_corrected_order(lossy):
+    """Tshark opens it: one named interface a point, as many packets as the captures together, times that only rise."""
+    run, _, _ = lossy
+    argv = ["tshark", "-n", "-r", str(run.path / "merged.pcapng"), "-T", "fields"]
+    fields = ("frame.interface_name", "frame.time_epoch", "ip.id", "udp.dstport")
+    out = subprocess.run(
+        [*argv, *(a for f in fields for a in ("-e", f))], check=True, capture_output=True, text=True
+    ).stdout
+    rows = [line.split("\t") for line in out.splitlines()]
+    times = [Decimal(row[1]) for row in rows]
+    captured = {p: len(frames_of(run.raw(p))) for p in PATH_TO_APP_1}
+
+    assert Counter(row[0] for row in rows) == captured
+    assert times == sorted(times)
+    assert len(rows) == sum(captured.values())
+
+
+def test_the_line_is_crossed_in_path_order(lossy):
+    """Every datagram that arrived stands in the merged file at the line's near end before its far end."""
+    run, _, _ = lossy
+    argv = ["tshark", "-n", "-r", str(run.path / "merged.pcapng"), "-Y", "udp.dstport == 5001", "-T", "fields"]
+    out = subprocess.run(
+        [*argv, "-e", "frame.interface_name", "-e", "ip.id"], check=True, capture_output=True, text=True
+    ).stdout
+    order: dict[str, list[str]] = {}
+    for line in out.splitlines():
+        point, number = line.split("\t")
+        order.setdefault(number, []).append(point)
+    both = [seen for seen in order.values() if "line-far" in seen]
+
+    assert len(both) > 1500
+    assert all(seen.index("client-1") < seen.index("line-far") < seen.index("app-1") for seen in both)

@@ -43,7 +43,10 @@ def broker(lab):
     redis = ["redis-server", "--port", str(PORT), "--bind", "127.0.0.1", "--save", "", "--dir", str(lab.folder)]
     with ExitStack() as stack:
         stack.enter_context(
-            serving(command_in(lab.place, "orchestrator", redis), lambda: subprocess.run(pong, capture_output=True, check=False).stdout == b"PONG\n")
+            serving(
+                command_in(lab.place, "orchestrator", redis),
+                lambda: subprocess.run(pong, capture_output=True, check=False).stdout == b"PONG\n",
+            )
         )
         for _ in range(2):
             worker = lab.command("worker", "--broker", BROKER, "--runs", str(lab.folder / "runs"))
@@ -72,6 +75,7 @@ def outcome(code, run):
     """What must not depend on who carried the tasks out."""
     counts = ("from", "to", "direction", "sent", "delivered", "vanished", "vanished_probable", "unseen", "undecided")
     result, record = run.result, run.record
+    lost = result["vanished"]
     return {
         "exit": code,
         "states": [(p["name"], p["state"], p["end_reason"]) for p in record["points"]],
@@ -80,7 +84,7 @@ def outcome(code, run):
         "points": [(p["name"], p["quality"], p["kernel_drops"]) for p in result["points"]],
         "datagrams": {p: sum(f[2] == 17 for f in frames_of(run.raw(p))) for p in PATH_TO_APP_1},
         "segments": [tuple(s[c] for c in counts) for s in result["segments"]],
-        "vanished": [(v["kind"], v["bytes"], v["last_seen"], v["first_missing"], v["verdict"]) for v in result["vanished"]],
+        "vanished": [tuple(v[k] for k in ("kind", "bytes", "last_seen", "first_missing", "verdict")) for v in lost],
         "events": sorted({e["msgid"] for e in run.said} - {"capture.state", "point.warning"}),
     }  # fmt: skip
 
@@ -119,7 +123,9 @@ def test_a_broker_that_does_not_answer_is_said(lab):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    argv = lab.command("run", str(playbook), "--runs", str(lab.folder / "runs"), "--broker", f"redis://127.0.0.1:{port}/0")
+    argv = lab.command(
+        "run", str(playbook), "--runs", str(lab.folder / "runs"), "--broker", f"redis://127.0.0.1:{port}/0"
+    )
 
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
 

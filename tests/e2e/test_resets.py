@@ -51,7 +51,9 @@ def test_a_firewall_that_cuts_a_connection_is_found_there(lab, run):
     """Data of an open connection is answered with a RST by the firewall; nobody behind it sees one."""
     with lab.serving("app-1", "echo", "9002"):
         talk = lab.traffic("client-1", "connect", "10.10.10.2", "9002")
-        faults.Firewall(lab.place).add("ip daddr 10.10.10.2 tcp dport 9002 ct original packets > 8 counter reject with tcp reset")
+        faults.Firewall(lab.place).add(
+            "ip daddr 10.10.10.2 tcp dport 9002 ct original packets > 8 counter reject with tcp reset"
+        )
         assert ended(talk)[0]["connected"] is False
 
     assert lab.captured(run) == 0
@@ -83,7 +85,7 @@ def test_a_closed_port_is_the_servers_own(lab, run):
 
 
 def test_a_middlebox_that_forges_both_ends_is_found_where_the_claimed_sender_flips(lab, run):
-    """core-sw resets both: the server's RST is born between core and line-far, the client's between line-far and core."""
+    """core-sw resets both: the server's is born between core and line-far, the client's between line-far and core."""
     forger = [sys.executable, "-m", "lab", "--prefix", lab.place.prefix, "--dir", str(lab.place.directory)]
     subprocess.run([*forger, "fault", "forge", "--port", "9004", "--after", "3"], check=True, cwd=REPOSITORY)
     with lab.serving("app-1", "echo", "9004"):

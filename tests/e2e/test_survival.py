@@ -26,7 +26,7 @@ def on(lab, node, *argv):
     return subprocess.run(command_in(lab.place, node, list(argv)), check=True, capture_output=True, text=True).stdout
 
 
-def orchestrator_process(lab, run):
+def orchestrator_process(run):
     """Return the vanishpoint process itself: `ip netns exec` and `env` have become it."""
     assert "vanishpoint" in Path(f"/proc/{run.process.pid}/cmdline").read_text()
     return run.process.pid
@@ -67,7 +67,10 @@ def test_a_filter_that_does_not_compile_fails_every_point_with_its_reason(lab):
     playbook = lab.playbook("syntax", FLOWS, PATH_TO_APP_1, filter="udp prot 5001")
 
     done = subprocess.run(
-        lab.command("run", str(playbook), "--runs", str(lab.folder / "runs")), capture_output=True, text=True, check=False
+        lab.command("run", str(playbook), "--runs", str(lab.folder / "runs")),
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert done.returncode == 3
@@ -81,7 +84,7 @@ def test_ctrl_c_stops_the_captures_and_fetches_the_files(lab):
     run.wait_for("capture.window_open")
     with lab.serving("app-1", "udp-receive", "5001", "60"):
         ended(lab.traffic("client-1", "udp-send", "10.10.10.2", "5001", "200", "400", "200"))
-    os.kill(orchestrator_process(lab, run), signal.SIGINT)
+    os.kill(orchestrator_process(run), signal.SIGINT)
 
     assert run.finish() == 130
 
@@ -90,25 +93,28 @@ def test_ctrl_c_stops_the_captures_and_fetches_the_files(lab):
     assert run.segment("line-near", "line-far")["delivered"] == 200
     assert lab.tcpdumps() == []
     for node in ("client-1", "line-a", "fw"):
-        assert on(lab, node, "sh", "-c", "ls -d /var/tmp/*vanishpoint*/* /tmp/*vanishpoint*/* 2>/dev/null || true").split() == []
+        assert (
+            on(lab, node, "sh", "-c", "ls -d /var/tmp/*vanishpoint*/* /tmp/*vanishpoint*/* 2>/dev/null || true").split()
+            == []
+        )
 
 
 def test_ctrl_c_while_arming_leaves_nothing_behind(lab):
     """An interrupt before the window opens ends the run; no tcpdump is left."""
     run = lab.run(lab.playbook("early", FLOWS, PATH_TO_APP_1))
     run.wait_for("capture.arming")
-    os.kill(orchestrator_process(lab, run), signal.SIGINT)
+    os.kill(orchestrator_process(run), signal.SIGINT)
 
     assert run.finish() == 130
     wait_until(lambda: lab.tcpdumps() == [], "every tcpdump gone", LEASE_S + 15)
 
 
 def test_a_killed_orchestrator_leaves_no_tcpdump_after_the_lease(lab):
-    """kill -9: the hosts end the captures by themselves, and sweep removes the files."""
+    """Kill -9: the hosts end the captures by themselves, and sweep removes the files."""
     run = lab.run(lab.playbook("killed", FLOWS, PATH_TO_APP_1))
     run.wait_for("capture.window_open")
     assert len(lab.tcpdumps()) == len(PATH_TO_APP_1)
-    os.kill(orchestrator_process(lab, run), signal.SIGKILL)
+    os.kill(orchestrator_process(run), signal.SIGKILL)
     run.process.wait(10)
 
     wait_until(lambda: lab.tcpdumps() == [], "every tcpdump gone", LEASE_S + 15)
@@ -153,7 +159,7 @@ def test_doctor_names_the_cure_of_a_host_without_tcpdump(lab):
 
 
 def test_down_ends_what_a_killed_up_left(tmp_path):
-    """kill -9 in the middle of up: down still removes every namespace and process."""
+    """Kill -9 in the middle of up: down still removes every namespace and process."""
     place = state.Place(f"vpk{os.getpid()}", tmp_path / "lab")
     argv = ["--prefix", place.prefix, "--dir", str(place.directory)]
     up = subprocess.Popen(lab_command(argv, "up"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -170,3 +176,26 @@ def test_down_ends_what_a_killed_up_left(tmp_path):
 
 def lab_command(options, verb):
     return [sys.executable, "-m", "lab", *options, verb]
+
+
+def test_a_host_that_falls_silent_does_not_cost_the_others_their_lease(lab):
+    """The firewall's management is cut for longer than a lease: only its points end; all others capture to the end."""
+    management = ["ip", "-n", lab.place.namespace("fw"), "link", "set", "dev", "mgmt0"]
+    run = lab.run(lab.playbook("silent", FLOWS, PATH_TO_APP_1))
+    run.wait_for("capture.window_open")
+    subprocess.run([*management, "down"], check=True)
+    try:
+        wait_until(lambda: len(lab.tcpdumps()) == len(PATH_TO_APP_1) - 2, "the lease of the silent host", LEASE_S + 15)
+        with lab.serving("app-1", "udp-receive", "5001", "60"):
+            ended(lab.traffic("client-1", "udp-send", "10.10.10.2", "5001", "200", "400", "200"))
+        assert len(lab.tcpdumps()) == len(PATH_TO_APP_1) - 2
+    finally:
+        subprocess.run([*management, "up"], check=True)
+    code = lab.captured(run)
+
+    ends = {p["name"]: p["end_reason"] for p in run.record["points"]}
+    assert {ends[p] for p in PATH_TO_APP_1 if not p.startswith("fw")} == {"stop"}
+    assert code in {0, 5}
+    assert run.segment("core", "fw-out")["vanished"] == 0
+    assert run.segment("line-near", "line-far")["delivered"] == 200
+    assert run.result["vanished"] == []

@@ -165,7 +165,9 @@ class Lab:
 
     def traffic(self, node: str, *arguments: str) -> subprocess.Popen:
         """Start one of the lab's traffic programs on *node*; receivers listen when this returns."""
-        process = subprocess.Popen(program(self.place, node, "traffic.py", *arguments), stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            program(self.place, node, "traffic.py", *arguments), stdout=subprocess.PIPE, text=True
+        )
         if arguments[0] in {"udp-receive", "tcp-receive", "echo"}:
             assert "listening" in process.stdout.readline()
         return process
@@ -219,12 +221,30 @@ def ended(*programs: subprocess.Popen) -> list[dict[str, Any]]:
 
 def identity(line: dict[str, Any]) -> tuple[Any, ...]:
     """What tells one packet of the line's log from another."""
-    return (line["src"], line["dst"], line["proto"], line.get("sport"), line.get("dport"), line["ipid"], line.get("seq"))
+    return (
+        line["src"],
+        line["dst"],
+        line["proto"],
+        line.get("sport"),
+        line.get("dport"),
+        line["ipid"],
+        line.get("seq"),
+    )
 
 
 def frames_of(files: list[Path]) -> list[tuple[Any, ...]]:
     """Return the identity of every frame, in the order of the files, as tshark reads it."""
-    fields = ("ip.src", "ip.dst", "ip.proto", "tcp.srcport", "udp.srcport", "tcp.dstport", "udp.dstport", "ip.id", "tcp.seq_raw")
+    fields = (
+        "ip.src",
+        "ip.dst",
+        "ip.proto",
+        "tcp.srcport",
+        "udp.srcport",
+        "tcp.dstport",
+        "udp.dstport",
+        "ip.id",
+        "tcp.seq_raw",
+    )
     found = []
     for path in files:
         argv = ["tshark", "-n", "-r", str(path), "-T", "fields", *(a for f in fields for a in ("-e", f))]

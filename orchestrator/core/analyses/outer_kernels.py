@@ -17,10 +17,10 @@ BACKOFF_NS = 550_000_000
 def scan_outer(order, way, start, end, time, ip_id, numbered, opening, reverse_data, lost_before, sent_again):
     """Mark data that was lost before this point and data sent again after it passed here.
 
-    Args: order int64[:] tokens of this point by flow direction and time; way int64[:], start, end, time int64[:],
-    ip_id int64[:] by token; numbered bool[:] by token: its sender counts packets up by one; opening bool[:] by token: it
-    is a SYN; reverse_data int64[:] by token: how many data tokens this point had seen in the opposite direction; outputs lost_before int64[:] (segments
-    that the token makes good) and sent_again bool[:] by token.
+    Args: order int64[:] tokens of this point by flow direction and time; way int64[:], start, end, time int64[:], ip_id
+    int64[:] by token; numbered bool[:] by token: its sender counts packets up by one; opening bool[:] by token: it is a
+    SYN; reverse_data int64[:] by token: how many data tokens this point had seen in the opposite direction; outputs
+    lost_before int64[:] (segments that the token makes good) and sent_again bool[:] by token.
 
     A hole that a packet fills which was sent later (by IP identification) is a range lost before the point.  Data that
     begins exactly where the stream stood, but after packets are missing in the sender's count although the sender
@@ -106,10 +106,8 @@ def scan_outer(order, way, start, end, time, ip_id, numbered, opening, reverse_d
                         right = end[token] < hole_end[k]
                         covered = min(end[token], hole_end[k]) - max(start[token], hole_start[k])
                         part = max(np.int64(1), (covered + largest - 1) // largest)
-                        if left or right:
-                            part = min(part, max(np.int64(1), hole_segments[k] - 1))
-                        else:
-                            part = hole_segments[k]
+                        rest = max(np.int64(1), hole_segments[k] - 1)
+                        part = min(part, rest) if left or right else hole_segments[k]
                         hole_segments[k] = max(np.int64(1), hole_segments[k] - part)
                         stands_for += part
                         if left and right and holes < MOST_OPEN_HOLES:

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.core.ladder import KINDS
 from orchestrator.core.routes import FORWARD, REVERSE, UNKNOWN, address
 from orchestrator.core.sort import stable_order
+from orchestrator.core.verdicts import KINDS
 from orchestrator.model.columns import ACK, FIN, MARK_OPTIONS, MARK_TIMESTAMPS, SYN
-from orchestrator.model.finding import Burst, FlowKey, Reset
+from orchestrator.model.finding import Burst, Family, FlowKey, Origin, Reset, Side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from orchestrator.core.ladder import PointFacts, Verdicts
     from orchestrator.core.routes import Routes
     from orchestrator.core.tokens import Tokens
+    from orchestrator.core.verdicts import PointFacts, Verdicts
     from orchestrator.model.columns import Packets
 
 BURST_NS = 50_000_000
@@ -97,7 +97,7 @@ def _reset(
     evidence.append(
         {"active": "made by a live socket", "stateless": "made without a socket"}.get(family, "maker unclear")
     )
-    side = "client" if direction == FORWARD else "server" if direction == REVERSE else "unknown"
+    side: Side = "client" if direction == FORWARD else "server" if direction == REVERSE else "unknown"
     return Reset(
         flow=flow_key(packets, row), time_ns=int(context.verdicts.time_ns[token]), first_seen=names[first],
         seen=tuple(names[p] for p in seen), born_after=None if after is None else names[after],
@@ -105,7 +105,7 @@ def _reset(
         cause=_cause(context, token, row, own, origin, family), confidence=round(confidence, 4),
         evidence=tuple(evidence), side=side,
         frames=tuple((names[p], (int(frames[tokens.row[token, p]]),)) for p in seen),
-    )  # type: ignore[arg-type] # fmt: skip
+    )  # fmt: skip
 
 
 def _born_after(
@@ -151,7 +151,7 @@ def _compare_ttl(
     return True
 
 
-def _origin(direction: int, first: int, line: Sequence[int], after: int | None, *, ttl_differs: bool | None) -> str:
+def _origin(direction: int, first: int, line: Sequence[int], after: int | None, *, ttl_differs: bool | None) -> Origin:
     """Say whether the claimed sender made it: endpoint, network or unknown."""
     if direction == UNKNOWN:
         return "unknown"
@@ -162,7 +162,7 @@ def _origin(direction: int, first: int, line: Sequence[int], after: int | None, 
     return "unknown" if ttl_differs else "endpoint"
 
 
-def _family(packets: Packets, row: int) -> str:
+def _family(packets: Packets, row: int) -> Family:
     """Say whether a socket was aborted (active) or none existed (stateless)."""
     marks = int(packets.marks[row])
     if marks & MARK_TIMESTAMPS or (int(packets.flags[row]) & ACK and int(packets.window[row]) > 0):

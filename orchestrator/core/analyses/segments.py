@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orchestrator.core.ladder import BLIND, CONFIRMED, KINDS, PROBABLE, REASONS, UNDECIDED
 from orchestrator.core.rates import loss_rate
 from orchestrator.core.routes import FORWARD, REVERSE
 from orchestrator.core.sort import stable_order
+from orchestrator.core.verdicts import BLIND, CONFIRMED, KINDS, PROBABLE, REASONS, UNDECIDED
 from orchestrator.model.columns import RST, TCP
 from orchestrator.model.finding import Delay, SegmentRow, Undecided
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from orchestrator.core.ladder import PointFacts, Verdicts
     from orchestrator.core.routes import Routes
     from orchestrator.core.tokens import Tokens
+    from orchestrator.core.verdicts import PointFacts, Verdicts
     from orchestrator.model.columns import Packets
     from orchestrator.model.plan import SegmentLabel
 
@@ -102,7 +102,7 @@ def _tally(
     tokens: Tokens, routes: Routes, verdicts: Verdicts, packets: Packets, neighbours: Sequence[tuple[int, int]]
 ) -> dict[Key, _Tally]:
     """Sort tokens into sets by segment."""
-    parts: dict[Key, list[tuple[NDArray[np.int64], ...]]] = {}
+    parts: dict[Key, list[tuple[NDArray[Any], ...]]] = {}
     first = tokens.first_row
     reset = (packets.protocol[first] == TCP) & ((packets.flags[first] & RST) > 0)
     for route, points in enumerate(routes.points):
@@ -116,14 +116,14 @@ def _tally(
     return {key: _Tally(**_joined(found)) for key, found in parts.items()}
 
 
-def _joined(found: list[tuple[NDArray[np.int64], ...]]) -> dict[str, NDArray[np.int64]]:
+def _joined(found: list[tuple[NDArray[Any], ...]]) -> dict[str, NDArray[Any]]:
     fields = ("sent", "delivered", "confirmed", "probable", "undecided", "reasons")
     return {name: np.concatenate([f[k] for f in found]) for k, name in enumerate(fields)}
 
 
 def _tally_route(
     tokens: Tokens, verdicts: Verdicts, members: NDArray[np.int64], line: Sequence[int], direction: int,
-    reset: NDArray[np.bool_], parts: dict[Key, list[tuple[NDArray[np.int64], ...]]],
+    reset: NDArray[np.bool_], parts: dict[Key, list[tuple[NDArray[Any], ...]]],
 ) -> None:  # fmt: skip
     """Sort the tokens of one route: one enters a segment when it was seen before its end and is known to have left."""
     seen = tokens.row[members][:, line] >= 0
@@ -162,7 +162,7 @@ def _tally_route(
 
 def _tally_blind(
     verdicts: Verdicts, members: NDArray[np.int64], line: Sequence[int], direction: int,
-    neighbours: Sequence[tuple[int, int]], parts: dict[Key, list[tuple[NDArray[np.int64], ...]]],
+    neighbours: Sequence[tuple[int, int]], parts: dict[Key, list[tuple[NDArray[Any], ...]]],
 ) -> None:  # fmt: skip
     """Without an inventory, nothing tells whether a flow goes on to a point that never saw it: no coverage."""
     end = line[-1]

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from orchestrator.core.ladder import Verdicts
     from orchestrator.core.routes import Routes
     from orchestrator.core.tokens import Tokens
+    from orchestrator.core.verdicts import Verdicts
     from orchestrator.model.columns import Packets
 
 ANSWER_NS = 1_000_000_000
