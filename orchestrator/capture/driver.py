@@ -173,7 +173,7 @@ class Driver:
             time.sleep(TICK_S)
 
     def _poll(self, points: frozenset[str], open_for_s: float, over: Callable[[int], bool]) -> None:
-        """Ask every point once: renews its lease and fetches what is new. A silent point does not hold up the others."""
+        """Ask every point once: renews its lease, fetches what is new. A silent point does not hold up the others."""
         calls = [Call("poll", self.record.run_id, p, {"position": self.positions.get(p, 0)}) for p in sorted(points)]
         states = {}
         for call, outcome in self.runner.gather(calls, POLL_TIMEOUT_S, lambda: over(time.monotonic_ns())):
