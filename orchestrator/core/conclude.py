@@ -22,6 +22,8 @@ BEFORE_NS = 30_000_000_000
 """How long before a burst an unanswered attempt is put beside it."""
 MOSTLY = 0.5
 FEW_EPISODES = 5
+FEWEST_PACKETS = 10
+"""Delivered on one segment and direction; fewer acquit nobody when there is no reset to explain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -407,4 +409,7 @@ def _not_the_network(grounds: Grounds, measured: Sequence[SegmentRow]) -> tuple[
         )
     if grounds.resets:
         return "no", domain, f"nothing vanished on {ends} and all resets come from the {side}s."
+    most = max(r.delivered for r in carried)
+    if most < FEWEST_PACKETS:
+        return "cannot-tell", "unknown", f"nothing vanished, but at most {most:,} packets were seen at two points."
     return "no", "unknown", f"nothing vanished on {ends} and nothing was reset."
