@@ -95,6 +95,7 @@ def _scan(
     reverse_data = np.zeros(count, np.int64)
     reverse_data[order] = _data_against(packets, tokens, row, order, way)
     scan_outer(order, way, verdicts.start, verdicts.end, time, ip_id, numbered, opening, reverse_data, lost, again)
+    lost[here[packets.payload[row[here]] == 0]] = 0  # a FIN takes a number, but is no data
     return lost, again
 
 
