@@ -17,8 +17,9 @@ import numpy as np
 
 from orchestrator import __version__
 from orchestrator.core.analysis import Analysis, Observed, analyse as analyse_points
-from orchestrator.core.conclude import Grounds, conclude
+from orchestrator.core.conclude import conclude
 from orchestrator.core.expect import hold_against
+from orchestrator.core.grounds import Grounds
 from orchestrator.errors import EvidenceError, InputError
 from orchestrator.model.columns import TCP
 from orchestrator.model.result import PathResult, PointResult, Result
@@ -256,6 +257,7 @@ def _conclude(stage: _Stage) -> Result:
             points=tuple(p.name for p in results),
             unsound=tuple(p.name for p in results if p.quality != "good"),
             absent=tuple(name for name, _ in absent),
+            silent=tuple(p.name for p in results if not p.packets),
             segments=analysis.segments,
             vanished=analysis.vanished,
             undecided=analysis.undecided,

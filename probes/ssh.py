@@ -312,8 +312,9 @@ def _converse(channel: paramiko.Channel, stdin: bytes, deadline: float, late: st
         left_s = deadline - time.monotonic()
         if left_s <= 0:
             raise TimeoutError(late)
-        # A full send window has no descriptor to wait on, so it is looked at every 20 ms.
-        poller.poll(min(left_s, 0.02 if pending else left_s) * 1000 + 1)
+        # A full send window has no descriptor to wait on. The one for reading stands for two buffers, each with a lock
+        # of its own: emptying one while the other fills can lose the signal, so nothing sleeps long on it.
+        poller.poll(min(left_s, 0.02 if pending else 0.1) * 1000 + 1)
 
 
 class SshDialogue:

@@ -7,42 +7,20 @@ explain it and what would change it.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.model.finding import Evidence, Finding, Headline
+from orchestrator.core.answer import headline
+from orchestrator.core.grounds import PROBABLY_BECAUSE, Grounds, lost_on, place, precedes
+from orchestrator.model.finding import Evidence, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.core.analyses.unanswered import Attempt
-    from orchestrator.model.finding import Burst, Reset, SegmentRow, Undecided, Vanished, Verdict
+    from orchestrator.model.finding import Headline, Reset, SegmentRow, Vanished, Verdict
 
-BEFORE_NS = 30_000_000_000
-"""How long before a burst an unanswered attempt is put beside it."""
 MOSTLY = 0.5
 FEW_EPISODES = 5
-FEWEST_PACKETS = 10
-"""Delivered on one segment and direction; fewer acquit nobody when there is no reset to explain."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grounds:
-    """What the sentences are made from."""
-
-    points: tuple[str, ...]
-    unsound: tuple[str, ...]
-    """Points whose capture is degraded or unusable."""
-    absent: tuple[str, ...]
-    segments: Sequence[SegmentRow]
-    vanished: Sequence[Vanished]
-    undecided: Sequence[Undecided]
-    resets: Sequence[Reset]
-    bursts: Sequence[Burst]
-    attempts: Sequence[Attempt]
-    window: tuple[int, int] | None
-    flows: tuple[str, ...] = ()
-    """Of the playbook."""
 
 
 def conclude(grounds: Grounds) -> tuple[list[Finding], Headline]:
@@ -53,19 +31,7 @@ def conclude(grounds: Grounds) -> tuple[list[Finding], Headline]:
     findings += _unmeasured(grounds, measured)
     order = {"proved": 0, "supported": 1, "not-proved": 2, "contradicted": 3}
     findings.sort(key=lambda f: order[f.verdict])
-    return findings, _headline(grounds, measured, findings)
-
-
-def place(row: SegmentRow) -> str:
-    """Return how a segment is called in a sentence."""
-    near, far = row.near or "before", row.far or "beyond"
-    line = f" ({row.name}{', circuit ' + row.circuit if row.circuit else ''})" if row.name else ""
-    return f"{near} → {far}{line}"
-
-
-def lost_on(row: SegmentRow) -> int:
-    """Return how many tokens vanished on a row, certain and probable."""
-    return row.vanished + row.vanished_probable
+    return findings, headline(grounds, measured, findings)
 
 
 def percent(value: float) -> str:
@@ -119,7 +85,7 @@ def _loss_finding(row: SegmentRow, entries: Sequence[Vanished]) -> Finding:
     return Finding(
         id=f"loss-{row.near}-{row.far}", kind="loss", verdict="proved" if sure else "supported", statement=statement,
         segment=(row.near, row.far), evidence=evidence,
-        alternatives=() if sure else ("a capture without drop counters missed them",),
+        alternatives=() if sure else PROBABLY_BECAUSE,
         would_change_it=(f"a capture between {row.near} and {row.far}",),
     )  # fmt: skip
 
@@ -237,7 +203,7 @@ def _attempts(grounds: Grounds) -> list[Finding]:
     for target, attempts in sorted(targets.items(), key=lambda t: -len(t[1])):
         clients = sorted({a.client for a in attempts})
         last = sorted({a.last_seen for a in attempts})
-        preceded = [b for b in grounds.bursts if _precedes(attempts, b)]
+        preceded = [b for b in grounds.bursts if precedes(attempts, b)]
         statement = (
             f"No answer from {target}: {sum(a.syns for a in attempts):,} SYN of {len(attempts):,} attempts"
             f" by {len(clients):,} client{'s' if len(clients) != 1 else ''}, last seen at {', '.join(last)}."
@@ -269,10 +235,6 @@ def _attempts(grounds: Grounds) -> list[Finding]:
             )
         )
     return found
-
-
-def _precedes(attempts: Sequence[Attempt], burst: Burst) -> bool:
-    return any(a.client == burst.host and 0 <= burst.time_ns - a.first_ns <= BEFORE_NS for a in attempts)
 
 
 def _outer(grounds: Grounds, measured: Sequence[SegmentRow]) -> list[Finding]:
@@ -316,6 +278,16 @@ def _unmeasured(grounds: Grounds, measured: Sequence[SegmentRow]) -> list[Findin
                 statement=f"No capture from {', '.join(grounds.absent)}: the segments beside them are measured as one.",
             )
         )
+    if grounds.silent and len(grounds.silent) < len(grounds.points):
+        found.append(
+            Finding(
+                id="silent-points", kind="coverage", verdict="not-proved",
+                statement=f"No packet at {', '.join(grounds.silent)}, while other points have some: nothing passed"
+                " there, the interface is another one, or a translation that the inventory does not declare hides"
+                " packets from the filter.",
+                would_change_it=(f"a short capture without filter at {grounds.silent[0]}",),
+            )
+        )  # fmt: skip
     if not any(r.sent for r in measured) and len(grounds.points) > 1:
         found.append(
             Finding(
@@ -327,89 +299,3 @@ def _unmeasured(grounds: Grounds, measured: Sequence[SegmentRow]) -> list[Findin
             )
         )
     return found
-
-
-def _headline(grounds: Grounds, measured: Sequence[SegmentRow], findings: Sequence[Finding]) -> Headline:
-    """Return the answer."""
-    lossy = [r for r in measured if any(f.kind == "loss" and f.segment == (r.near, r.far) for f in findings)]
-    made = [r for r in grounds.resets if r.origin == "network"]
-    answer, domain, statement = _answer(grounds, measured, lossy, made)
-    because = tuple(f.id for f in findings if f.verdict in {"proved", "supported"})[:3]
-    decide = tuple(dict.fromkeys(w for f in findings for w in f.would_change_it))[:3]
-    return Headline(
-        network=answer, domain=domain, statement=statement, flows=grounds.flows, points=grounds.points,  # type: ignore[arg-type]
-        window=grounds.window, because=because, would_decide_it=decide,
-    )  # fmt: skip
-
-
-def _answer(
-    grounds: Grounds, measured: Sequence[SegmentRow], lossy: Sequence[SegmentRow], made: Sequence[Reset]
-) -> tuple[str, str, str]:
-    """Return (network, domain, statement)."""
-    sure = [r for r in lossy if r.vanished]
-    if sure:
-        worst = max(sure, key=lost_on)
-        only_opening = all(v.kind == "syn" for v in grounds.vanished if v.last_seen == worst.near)
-        if only_opening and worst.delivered:
-            return (
-                "yes",
-                "policy",
-                f"connection attempts vanish on {place(worst)} while other packets pass: a filter or a route.",
-            )
-        count = f"{lost_on(worst):,} of {worst.sent:,} packets vanish on {place(worst)}, {worst.direction} direction."
-        return "yes", "segment", count
-    if made:
-        first = made[0]
-        return "yes", "policy", f"resets are made in the network, between {first.born_after} and {first.born_before}."
-    if lossy:
-        worst = max(lossy, key=lost_on)
-        return (
-            "cannot-tell",
-            "segment",
-            f"packets probably vanish on {place(worst)}, but no drop counters exclude the capture.",
-        )
-    return _not_the_network(grounds, measured)
-
-
-def _not_the_network(grounds: Grounds, measured: Sequence[SegmentRow]) -> tuple[str, str, str]:  # noqa: PLR0911  # one return a case reads best
-    """Return the answer where nothing accuses a segment."""
-    carried = [r for r in measured if r.sent]
-    sides = Counter(r.side for r in grounds.resets if r.origin == "endpoint")
-    side = sides.most_common(1)[0][0] if sides else "unknown"
-    domain: str = side if side in {"client", "server"} else "unknown"
-    if any(_precedes([a], b) for a in grounds.attempts for b in grounds.bursts):
-        domain = "policy"
-    if not carried:
-        if len(grounds.points) > 1:
-            return "cannot-tell", "unknown", "no packet was seen at two points, so the path was not measured."
-        where = grounds.points[0] if grounds.points else "no point"
-        if side != "unknown":
-            return (
-                "cannot-tell",
-                domain,
-                f"the resets come from the {side}s' side of {where}; the path itself was not measured.",
-            )
-        return "cannot-tell", "unknown", f"only {where} was captured: the path itself was not measured."
-    weak = sum(r.undecided for r in carried) > MOSTLY * sum(r.sent for r in carried)
-    if weak or len(grounds.unsound) > MOSTLY * len(grounds.points):
-        return "cannot-tell", domain, "too much could not be decided."
-    ends = f"{grounds.points[0]} ↔ {grounds.points[-1]}"
-    unknown = [r for r in grounds.resets if r.origin == "unknown"]
-    if unknown:
-        return (
-            "cannot-tell",
-            domain,
-            f"nothing vanished between the points, but {len(unknown):,} resets have no certain maker.",
-        )
-    if domain == "policy":
-        return (
-            "no",
-            "policy",
-            "nothing vanished on the measured path; what the clients tried just before is answered by nobody.",
-        )
-    if grounds.resets:
-        return "no", domain, f"nothing vanished on {ends} and all resets come from the {side}s."
-    most = max(r.delivered for r in carried)
-    if most < FEWEST_PACKETS:
-        return "cannot-tell", "unknown", f"nothing vanished, but at most {most:,} packets were seen at two points."
-    return "no", "unknown", f"nothing vanished on {ends} and nothing was reset."

@@ -20,6 +20,7 @@ from orchestrator.core.ladder_kernels import (
     examine,
     unwrap,
 )
+from orchestrator.core.met import never_met
 from orchestrator.core.routes import FORWARD, REVERSE, UNKNOWN
 from orchestrator.core.sort import stable_order
 from orchestrator.core.verdicts import (
@@ -258,17 +259,9 @@ def _judge_group(
             trusted, hidden, doubt = _trust(
                 tokens, routes, verdicts, corrected_ns, facts, points, position, members, seen, chosen
             )
-            _decide(
-                verdicts,
-                evidence,
-                facts,
-                chosen,
-                trusted,
-                hidden,
-                doubt,
-                sent,
-                tokens.ambiguous[chosen] | (reshaped[here] == PERHAPS),
-            )
+            unsure = tokens.ambiguous[chosen] | (reshaped[here] == PERHAPS)
+            strange = never_met(packets, tokens, routes, chosen, trusted)
+            _decide(verdicts, evidence, facts, chosen, trusted, hidden, doubt, sent, unsure, strange)
 
 
 def _reshaped(
@@ -354,16 +347,19 @@ def _inside(
 def _decide(
     verdicts: Verdicts, evidence: NDArray[np.uint8], facts: Sequence[PointFacts], chosen: NDArray[np.int64],
     trusted: NDArray[np.int16], hidden: NDArray[np.float64], doubt: NDArray[np.uint8], sent: int,
-    ambiguous: NDArray[np.bool_],
+    ambiguous: NDArray[np.bool_], strange: NDArray[np.bool_],
 ) -> None:  # fmt: skip
-    """Write the verdict on the tokens *chosen*, all last seen at one point that *sent* so many."""
+    """Write the verdict on the tokens *chosen*, all last seen at one point that *sent* so many.
+
+    *strange* says for which of them the silent point has never seen the client: it may know it by another address.
+    """
     found = evidence[chosen]
     expected_false = hidden * max(sent, 1)
     sure = hidden == 0.0
     likely = (trusted >= 0) & (1.0 - expected_false / max(len(chosen), 1) >= SURE_ENOUGH)
     counters = np.array([f.kernel_drops is not None for f in facts] + [False], np.bool_)[trusted]  # -1: the last
     proof = ((found & HOLE) > 0) & ((found & RESENT) > 0)
-    verdict = np.where(sure & (counters | proof), CONFIRMED, np.where(likely, PROBABLE, UNDECIDED))
+    verdict = np.where(sure & (counters | proof) & ~strange, CONFIRMED, np.where(likely, PROBABLE, UNDECIDED))
     verdict = np.where(ambiguous, UNDECIDED, verdict)
     reason = np.where(ambiguous, AMBIGUOUS, np.where(doubt > 0, doubt, LOSSY))
     verdicts.verdict[chosen] = verdict

@@ -1,0 +1,130 @@
+"""The answer: is it the network, and where to look? Nothing is acquitted on what could not be decided."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from orchestrator.core.grounds import PROBABLY_BECAUSE, Grounds, lost_on, place, precedes
+from orchestrator.model.finding import Headline
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orchestrator.model.finding import Finding, Reset, SegmentRow
+
+MOSTLY = 0.5
+DOUBTFUL = 0.1
+"""Share of undecided packets on a segment above which nothing is acquitted."""
+FEWEST_PACKETS = 10
+"""Delivered on one segment and direction; fewer acquit nobody when there is no reset to explain."""
+
+
+def headline(grounds: Grounds, measured: Sequence[SegmentRow], findings: Sequence[Finding]) -> Headline:
+    """Return the answer."""
+    lossy = [r for r in measured if any(f.kind == "loss" and f.segment == (r.near, r.far) for f in findings)]
+    made = [r for r in grounds.resets if r.origin == "network"]
+    answer, domain, statement = _answer(grounds, measured, lossy, made)
+    because = tuple(f.id for f in findings if f.verdict in {"proved", "supported"})[:3]
+    decide = tuple(dict.fromkeys(w for f in findings for w in f.would_change_it))[:3]
+    return Headline(
+        network=answer, domain=domain, statement=statement, flows=grounds.flows, points=grounds.points,  # type: ignore[arg-type]
+        window=grounds.window, because=because, would_decide_it=decide,
+    )  # fmt: skip
+
+
+def _answer(
+    grounds: Grounds, measured: Sequence[SegmentRow], lossy: Sequence[SegmentRow], made: Sequence[Reset]
+) -> tuple[str, str, str]:
+    """Return (network, domain, statement)."""
+    sure = [r for r in lossy if r.vanished]
+    if sure:
+        worst = max(sure, key=lost_on)
+        only_opening = all(v.kind == "syn" for v in grounds.vanished if v.last_seen == worst.near)
+        if only_opening and worst.delivered:
+            return (
+                "yes",
+                "policy",
+                f"connection attempts vanish on {place(worst)} while other packets pass: a filter or a route.",
+            )
+        count = f"{lost_on(worst):,} of {worst.sent:,} packets vanish on {place(worst)}, {worst.direction} direction."
+        return "yes", "segment", count
+    if made:
+        first = made[0]
+        return "yes", "policy", f"resets are made in the network, between {first.born_after} and {first.born_before}."
+    if lossy:
+        worst = max(lossy, key=lost_on)
+        return (
+            "cannot-tell",
+            "segment",
+            f"packets probably vanish on {place(worst)}; not excluded: {' or '.join(PROBABLY_BECAUSE)}.",
+        )
+    return _not_the_network(grounds, measured)
+
+
+def _not_the_network(grounds: Grounds, measured: Sequence[SegmentRow]) -> tuple[str, str, str]:  # noqa: PLR0911  # one return a case reads best
+    """Return the answer where nothing accuses a segment."""
+    carried = [r for r in measured if r.sent - _uncovered(grounds, r) > 0]
+    sides = Counter(r.side for r in grounds.resets if r.origin == "endpoint")
+    side = sides.most_common(1)[0][0] if sides else "unknown"
+    domain: str = side if side in {"client", "server"} else "unknown"
+    if any(precedes([a], b) for a in grounds.attempts for b in grounds.bursts):
+        domain = "policy"
+    if not carried:
+        if len(grounds.points) > 1:
+            return "cannot-tell", "unknown", "no packet was seen at two points, so the path was not measured."
+        where = grounds.points[0] if grounds.points else "no point"
+        if side != "unknown":
+            return (
+                "cannot-tell",
+                domain,
+                f"the resets come from the {side}s' side of {where}; the path itself was not measured.",
+            )
+        return "cannot-tell", "unknown", f"only {where} was captured: the path itself was not measured."
+    if doubt := _doubt(grounds, carried):
+        return "cannot-tell", domain, doubt
+    ends = f"{grounds.points[0]} ↔ {grounds.points[-1]}"
+    unknown = [r for r in grounds.resets if r.origin == "unknown"]
+    if unknown:
+        return (
+            "cannot-tell",
+            domain,
+            f"nothing vanished between the points, but {len(unknown):,} resets have no certain maker.",
+        )
+    if domain == "policy":
+        return (
+            "no",
+            "policy",
+            "nothing vanished on the measured path; what the clients tried just before is answered by nobody.",
+        )
+    if grounds.resets:
+        return "no", domain, f"nothing vanished on {ends} and all resets come from the {side}s."
+    most = max(r.delivered for r in carried)
+    if most < FEWEST_PACKETS:
+        return "cannot-tell", "unknown", f"nothing vanished, but at most {most:,} packets were seen at two points."
+    return "no", "unknown", f"nothing vanished on {ends} and nothing was reset."
+
+
+def _uncovered(grounds: Grounds, row: SegmentRow) -> int:
+    """Return how many packets of a row belong to flows that the far point has nothing to do with."""
+    return sum(
+        u.count for u in grounds.undecided if u.reason == "no-coverage" and (u.near, u.far) == (row.near, row.far)
+    )
+
+
+def _doubt(grounds: Grounds, carried: Sequence[SegmentRow]) -> str:
+    """Say why the carried segments acquit nobody; empty when they do."""
+    if len(grounds.unsound) > MOSTLY * len(grounds.points):
+        return (
+            f"{len(grounds.unsound):,} of {len(grounds.points):,} captures are not good enough to acquit the network."
+        )
+    for row in carried:
+        sent = row.sent - _uncovered(grounds, row)
+        reasons = Counter({
+            u.reason: u.count for u in grounds.undecided
+            if u.reason != "no-coverage" and (u.near, u.far) == (row.near, row.far)
+        })  # fmt: skip
+        if reasons.total() > DOUBTFUL * sent:
+            worst = reasons.most_common(1)[0][0]
+            return f"{reasons.total():,} of {sent:,} packets on {place(row)} could not be decided ({worst})."
+    return ""
