@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from orchestrator.model.plan import CapturePlan
 
 ARM_TIMEOUT_S = 90.0
+GRACE_S = 5.0
+"""After an interrupt, for points that are being armed; one that answers later ends with its lease."""
 STEP_TIMEOUT_S = 120.0
 FETCH_TIMEOUT_S = 3_600.0
 POLL_TIMEOUT_S = 5.0
@@ -70,6 +72,7 @@ class Driver:
     queue: list[Instruction] = field(default_factory=list)
     finished: bool = False
     stop_noted: bool = False
+    out_since: float | None = None
 
     def carry_out(self) -> RunRecord:
         """Capture one window and collect every point; return the record of the run."""
@@ -118,7 +121,7 @@ class Driver:
     def _arm(self, session: CaptureSession, points: frozenset[str]) -> None:
         """Arm all points at once; each answer is an event."""
         self._say("capture.arming", points=sorted(points))
-        for call, outcome in self.runner.gather(self._calls("arm", points), ARM_TIMEOUT_S, self._wants_out):
+        for call, outcome in self.runner.gather(self._calls("arm", points), ARM_TIMEOUT_S, self._out_of_patience):
             if outcome["ok"]:
                 self._point(call.point, state="armed")
                 self._say("point.armed", point=call.point, **_without(outcome, "ok"))
@@ -250,6 +253,13 @@ class Driver:
         if self.interrupted() and not self.record.interrupted:
             self.record = replace(self.record, interrupted=True)
         self.run.write_record(self.record)
+
+    def _out_of_patience(self) -> bool:
+        """Say whether the user wanted out a while ago; points that are just being armed are awaited, to be stopped."""
+        if not self._wants_out():
+            return False
+        self.out_since = self.out_since or time.monotonic()
+        return time.monotonic() - self.out_since > GRACE_S
 
     def _wants_out(self) -> bool:
         return self.interrupted() or self._stop_file()
