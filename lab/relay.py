@@ -74,13 +74,30 @@ def change(place: Place, settings: dict[str, Any]) -> None:
 
 
 def truth(place: Place) -> list[dict[str, Any]]:
-    """Return the fate of every packet the line has received so far."""
+    """Return the fate of every packet the line has received so far.
+
+    Raises:
+        LabError: The queue before the relay overflowed: the log does not know of everything that was lost.
+    """
+    if lost := _unlogged(place):
+        message = f"the queue before the line's relay overflowed: {lost} packets are missing from its log"
+        raise LabError(message)
     end = time.monotonic() + READY_WITHIN_S
     while True:
         change(place, {k: v for k, v in control(place).items() if k not in {"sync", "seed"}})
         if not _status(place).get("in_flight") or time.monotonic() > end:
             break
     return [json.loads(line) for line in (folder(place) / "truth.jsonl").read_text().splitlines()]
+
+
+def _unlogged(place: Place) -> int:
+    """Return how many packets were lost before the relay could read them."""
+    lost = 0
+    for tap in ("tapa", "tapb"):
+        argv = ["ip", "-n", place.namespace(topology.LINE), "-j", "-s", "link", "show", "dev", tap]
+        (link,) = json.loads(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
+        lost += int(link["stats64"]["tx"]["dropped"])
+    return lost
 
 
 def _status(place: Place) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pytest
 
 from lab import state
 from lab.hosts import command_in
+from lab.state import LabError
 from tests.support.lab_runs import PATH_TO_APP_1, ended, wait_until
 
 pytestmark = pytest.mark.lab
@@ -199,3 +200,24 @@ def test_a_host_that_falls_silent_does_not_cost_the_others_their_lease(lab):
     assert run.segment("core", "fw-out")["vanished"] == 0
     assert run.segment("line-near", "line-far")["delivered"] == 200
     assert run.result["vanished"] == []
+
+
+def test_the_lines_log_never_keeps_silent_about_its_own_overflow(lab):
+    """When the relay cannot keep up, the truth refuses to be read as complete."""
+    ping = ["ip", "netns", "exec", lab.place.namespace("client-1"), "ping", "-c", "2", "-W", "2", "10.10.10.2"]
+    subprocess.run(ping, check=True, capture_output=True)  # addresses are resolved before the relay stands still
+    relays = [p for p in state.processes(lab.place.namespace("line")) if "line.py" in cmdline(p)]
+    os.kill(relays[0], signal.SIGSTOP)
+    try:
+        ended(lab.traffic("client-1", "udp-send", "10.10.10.2", "5001", "12000", "1000000", "20"))
+    finally:
+        os.kill(relays[0], signal.SIGCONT)
+
+    with pytest.raises(LabError, match="missing from its log"):
+        lab.truth()
+
+    subprocess.run([*lab_command(["--prefix", lab.place.prefix, "--dir", str(lab.place.directory)], "up")], check=True)
+
+
+def cmdline(pid):
+    return Path(f"/proc/{pid}/cmdline").read_text()
