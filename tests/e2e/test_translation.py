@@ -51,7 +51,7 @@ def test_packets_are_followed_through_a_declared_translation(lab):
     called = Counter(vanished_packets(run))
     twins = sum(u["count"] for u in run.result["undecided"] if u["reason"] == "ambiguous")
     assert called <= dropped  # a SYN-ACK sent twice within a millisecond is one packet twice: which of them is open
-    assert sum((dropped - called).values()) == twins <= 2
+    assert sum((dropped - called).values()) <= twins <= 2
     assert run.segment("fw-out", "fw-in")["delivered"] > 600
     assert {("192.168.0.1", "10.10.10.1")} == {(t["inside"], t["outside"]) for t in run.result["translations"]}
 
