@@ -20,7 +20,7 @@ def lab_place(tmp_path_factory):
     """A lab that is up, with names of its own."""
     lacking = [name for name in NEEDED if shutil.which(name) is None]
     if os.geteuid() != 0 or lacking:
-        pytest.skip("NO LAB: " + (f"{', '.join(lacking)} missing" if lacking else "it needs root"))
+        pytest.skip("NO LAB: " + ("it needs root" if os.geteuid() else f"{', '.join(lacking)} missing"))
     place = Place(f"vpt{os.getpid()}", tmp_path_factory.mktemp("lab"))
     try:
         control(place, "up")

@@ -159,6 +159,7 @@ def test_doctor_names_the_cure_of_a_host_without_tcpdump(lab):
     assert "cure:" in done.stdout
 
 
+@pytest.mark.root
 def test_down_ends_what_a_killed_up_left(tmp_path):
     """Kill -9 in the middle of up: down still removes every namespace and process."""
     place = state.Place(f"vpk{os.getpid()}", tmp_path / "lab")

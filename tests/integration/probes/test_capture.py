@@ -164,6 +164,7 @@ def test_a_capture_that_cannot_start_says_why_and_leaves_nothing(root, spec, cha
     assert processes_with(one.name) == []
 
 
+@pytest.mark.root
 def test_an_interface_that_is_down_is_named(spec):
     """A new network namespace has a loopback that nobody has set up."""
     transport = LocalTransport(prefix=("unshare", "--net"))
@@ -175,6 +176,7 @@ def test_an_interface_that_is_down_is_named(spec):
     assert "ip link set dev lo up" in caught.value.hint
 
 
+@pytest.mark.root
 def test_a_missing_tcpdump_is_told(tmp_path, spec):
     """The message names the package."""
     with running_host(tmp_path, hide=("tcpdump",)) as bare_host:

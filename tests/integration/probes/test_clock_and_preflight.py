@@ -39,6 +39,7 @@ def test_the_clock_of_a_host_is_read_within_two_milliseconds(root, record_proper
         pytest.param(("bash", "python3", "perl"), "date", 20_000_000, id="date"),
     ],
 )
+@pytest.mark.root
 def test_a_host_without_bash_uses_the_next_best(tmp_path, hide, method, limit_ns):
     """Each fallback is tried on a host that lacks the better ones."""
     with running_host(tmp_path, hide=hide) as poor:
@@ -128,6 +129,7 @@ def test_every_reason_is_told_at_once(host, spec):
     assert all(reason.cure for reason in found.reasons)
 
 
+@pytest.mark.root
 def test_an_interface_that_is_down_is_no_go(spec):
     """The loopback of a namespace that nobody set up; /sys shows its true flags only to a mount of its own."""
     transport = LocalTransport(prefix=("unshare", "--net", "--mount", "sh", "-c", 'mount -t sysfs s /sys; "$@"', "sh"))
@@ -137,6 +139,7 @@ def test_an_interface_that_is_down_is_no_go(spec):
     assert codes(found)["interface-down"] == "no-go"
 
 
+@pytest.mark.root
 def test_a_missing_tcpdump_is_no_go(tmp_path, spec):
     """With the package to install."""
     with running_host(tmp_path, hide=("tcpdump",)) as bare_host:

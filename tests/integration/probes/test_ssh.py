@@ -163,6 +163,7 @@ def test_a_jump_host_that_forbids_forwarding_is_told(host, tmp_path):
     assert "AllowTcpForwarding" in caught.value.hint
 
 
+@pytest.mark.root
 def test_too_many_sessions_are_told(tmp_path):
     """MaxSessions of the host bounds what one connection may do at once."""
     with running_host(tmp_path, max_sessions=1) as narrow:
@@ -226,6 +227,7 @@ def test_a_file_is_read_from_an_offset(root, host, offset):
     assert count == len(read)
 
 
+@pytest.mark.root
 def test_a_broken_connection_is_told(tmp_path):
     """The host dies while a command runs."""
     with running_host(tmp_path) as doomed:
