@@ -23,7 +23,12 @@ from orchestrator.cli.output import escape
 )
 @click.option("--from", "supplied_by", required=True, help="Who handed it over; goes into the journal.")
 @click.option(
-    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where runs are."
+    "--runs",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    envvar="VANISHPOINT_RUNS",
+    show_default=True,
+    help="Where runs are.  [also: VANISHPOINT_RUNS]",
 )
 def command(run: str, points: dict[str, list[Path]], supplied_by: str, runs: Path) -> None:
     """Take a capture that somebody hands over into RUN: copied, hashed, its clock unknown.

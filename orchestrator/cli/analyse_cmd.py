@@ -41,7 +41,12 @@ EXPECTATION_FAILED = 10
     help="Take the path order as given, or from the packets.",
 )
 @click.option(
-    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where runs are."
+    "--runs",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    envvar="VANISHPOINT_RUNS",
+    show_default=True,
+    help="Where runs are.  [also: VANISHPOINT_RUNS]",
 )
 @click.option("--fail-on-expect", is_flag=True, help="Exit 10 when an expectation of the run's playbook does not hold.")
 @click.option("--json", "as_json", is_flag=True, help="Print result.json instead of the report.")

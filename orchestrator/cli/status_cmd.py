@@ -13,7 +13,12 @@ from orchestrator.cli.output import print_json, print_lines, table
 @click.command("status")
 @click.argument("run")
 @click.option(
-    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where runs are."
+    "--runs",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    envvar="VANISHPOINT_RUNS",
+    show_default=True,
+    help="Where runs are.  [also: VANISHPOINT_RUNS]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(run: str, runs: Path, *, as_json: bool) -> None:

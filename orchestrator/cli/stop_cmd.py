@@ -10,7 +10,12 @@ import click
 @click.command("stop")
 @click.argument("run")
 @click.option(
-    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where runs are."
+    "--runs",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    envvar="VANISHPOINT_RUNS",
+    show_default=True,
+    help="Where runs are.  [also: VANISHPOINT_RUNS]",
 )
 def command(run: str, runs: Path) -> None:
     """Close the window of RUN now; its points are stopped and collected as usual.

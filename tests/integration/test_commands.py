@@ -182,3 +182,11 @@ def test_one_point_says_the_side_of_a_reset(tmp_path, capsys):
     assert result["vanished"] == []
     assert [(r["origin"], r["born"]) for r in result["resets"]] == [("endpoint", {"after": None, "before": "gateway"})]
     assert "not measured" in capsys.readouterr().out
+
+
+def test_runs_are_looked_for_where_the_environment_says(case, monkeypatch, capsys):
+    """As `run` and `worker` do."""
+    monkeypatch.setenv("VANISHPOINT_RUNS", str(case.parent))
+
+    assert main(["report", case.name]) == 0
+    assert "IS IT THE NETWORK?" in capsys.readouterr().out
