@@ -79,14 +79,14 @@ def truth(place: Place) -> list[dict[str, Any]]:
     Raises:
         LabError: The queue before the relay overflowed: the log does not know of everything that was lost.
     """
-    if lost := _unlogged(place):
-        message = f"the queue before the line's relay overflowed: {lost} packets are missing from its log"
-        raise LabError(message)
     end = time.monotonic() + READY_WITHIN_S
     while True:
         change(place, {k: v for k, v in control(place).items() if k not in {"sync", "seed"}})
         if not _status(place).get("in_flight") or time.monotonic() > end:
             break
+    if lost := _unlogged(place):
+        message = f"the queue before the line's relay overflowed: {lost} packets are missing from its log"
+        raise LabError(message)
     return [json.loads(line) for line in (folder(place) / "truth.jsonl").read_text().splitlines()]
 
 

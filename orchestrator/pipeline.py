@@ -51,14 +51,16 @@ class _Stage:
     analysis: Analysis
 
 
-def analyse(run: RunDirectory, *, check_order: bool = True) -> Result:
-    """Analyse *run* and write result.json, vanished.jsonl and report.txt.
+def analyse(run: RunDirectory, *, check_order: bool = True, merged: bool = False) -> Result:
+    """Analyse *run* and write result.json, vanished.jsonl, report.txt, and with *merged* merged.pcapng.
 
     Raises:
         InputError: The order of the points is contradicted by the packets.
         EvidenceError: A file is not what the run recorded.
     """
     stage = _work_out(run, check_order=check_order)
+    if merged:
+        _merge(stage, run.merged)
     result = _conclude(stage)
     run.write_json("result.json", result_document(result, version=__version__, generated_ns=time.time_ns()))
     run.write_text("vanished.jsonl", "".join(vanished_lines(result)))
@@ -68,16 +70,20 @@ def analyse(run: RunDirectory, *, check_order: bool = True) -> Result:
 
 def merge(run: RunDirectory, target: Path | None = None) -> Path:
     """Write all packets of *run* in corrected order to one pcapng; return its path."""
-    stage = _work_out(run, check_order=False, only_fates=True)
+    path = target or run.merged
+    _merge(_work_out(run, check_order=False, only_fates=True), path)
+    return path
+
+
+def _merge(stage: _Stage, path: Path) -> None:
+    """Write the packets of a worked-out run to *path*."""
     sources = _sources(stage)
     comments = _comments(stage)
-    path = target or run.merged
     about = f"run {stage.record.run_id}: packets of {len(stage.points)} points, bytes as captured, times on one clock"
     if len({t for s in sources for t in s.link_types}) > 1:
         about += "; interfaces have different link types, which libpcap tools (tcpdump) refuse and Wireshark reads"
     analysis = stage.analysis
     write_merged(path, sources, analysis.packets, analysis.reference_ns, analysis.token_of_row, comments, about)
-    return path
 
 
 def open_offline(

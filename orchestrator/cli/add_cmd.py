@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.captures import read_points
+from orchestrator.cli.captures import read_points, runs_option
 from orchestrator.cli.output import escape
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command("add")
@@ -22,14 +25,7 @@ from orchestrator.cli.output import escape
     help="The capture point and its files.",
 )
 @click.option("--from", "supplied_by", required=True, help="Who handed it over; goes into the journal.")
-@click.option(
-    "--runs",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    envvar="VANISHPOINT_RUNS",
-    show_default=True,
-    help="Where runs are.  [also: VANISHPOINT_RUNS]",
-)
+@runs_option
 def command(run: str, points: dict[str, list[Path]], supplied_by: str, runs: Path) -> None:
     """Take a capture that somebody hands over into RUN: copied, hashed, its clock unknown.
 

@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.captures import read_points
+from orchestrator.cli.captures import EXPECTATION_FAILED, read_points, runs_option
 
 if TYPE_CHECKING:
     from orchestrator.archive.layout import RunDirectory
     from orchestrator.model.plan import CapturePlan
-
-
-EXPECTATION_FAILED = 10
 
 
 @click.command("analyse")
@@ -40,14 +37,7 @@ EXPECTATION_FAILED = 10
     show_default=True,
     help="Take the path order as given, or from the packets.",
 )
-@click.option(
-    "--runs",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    envvar="VANISHPOINT_RUNS",
-    show_default=True,
-    help="Where runs are.  [also: VANISHPOINT_RUNS]",
-)
+@runs_option
 @click.option("--fail-on-expect", is_flag=True, help="Exit 10 when an expectation of the run's playbook does not hold.")
 @click.option("--json", "as_json", is_flag=True, help="Print result.json instead of the report.")
 def command(

@@ -1,10 +1,21 @@
-"""``--point NAME=FILE[,FILE…]`` of analyse, merge and add."""
+"""What several commands take: ``--point NAME=FILE[,FILE…]`` and ``--runs DIR``; and an exit code that two share."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import click
+
+EXPECTATION_FAILED = 10
+
+runs_option = click.option(
+    "--runs",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    envvar="VANISHPOINT_RUNS",
+    show_default=True,
+    help="Where runs are.  [also: VANISHPOINT_RUNS]",
+)
 
 
 def read_points(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> dict[str, list[Path]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.captures import read_points
+from orchestrator.cli.captures import read_points, runs_option
 from orchestrator.cli.output import escape
 
 
@@ -25,14 +25,7 @@ from orchestrator.cli.output import escape
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write.  [default: merged.pcapng of RUN]")
 @click.option("--reference", help="Point whose clock all times are stated in.  [default: the first]")
-@click.option(
-    "--runs",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    envvar="VANISHPOINT_RUNS",
-    show_default=True,
-    help="Where runs are.  [also: VANISHPOINT_RUNS]",
-)
+@runs_option
 def command(
     run: str | None, points: dict[str, list[Path]], output: Path | None, reference: str | None, runs: Path
 ) -> None:

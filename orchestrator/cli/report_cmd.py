@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from orchestrator.cli.captures import runs_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command("report")
 @click.argument("run")
-@click.option(
-    "--runs",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    envvar="VANISHPOINT_RUNS",
-    show_default=True,
-    help="Where runs are.  [also: VANISHPOINT_RUNS]",
-)
+@runs_option
 @click.option("--json", "as_json", is_flag=True, help="Print result.json.")
 def command(run: str, runs: Path, *, as_json: bool) -> None:
     """Print the report of RUN; analyse it first where that was not done.

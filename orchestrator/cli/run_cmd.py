@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.captures import EXPECTATION_FAILED
 from orchestrator.cli.output import escape
 from orchestrator.cli.plan_cmd import read_overrides
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from orchestrator.settings import Settings
 
 POINTS_MISSING = 5
-EXPECTATION_FAILED = 10
 INTERRUPTED = 130
 
 
@@ -161,17 +161,16 @@ def _conclude(run: RunDirectory, record: RunRecord, *, as_json: bool, fail_on_ex
 
 def _analyse(run: RunDirectory, *, as_json: bool) -> bool:
     """Analyse and merge, print the answer; say whether an expectation failed."""
-    from orchestrator.pipeline import analyse, merge
+    from orchestrator.pipeline import analyse
 
-    merged = merge(run)  # first, so that the report can name it
-    result = analyse(run)
+    result = analyse(run, merged=True)
     failed = any(e.outcome == "fail" for e in result.expect)
     if as_json:
         document: dict[str, Any] = json.loads(run.result.read_text(encoding="utf-8"))
         click.echo(json.dumps(document, ensure_ascii=True, indent=1))
         return failed
     click.echo(run.report_text.read_text(encoding="utf-8"), nl=False)
-    click.echo(f" result  {run.result}\n merged  {merged}\n report  {run.report_text}")
+    click.echo(f" result  {run.result}\n merged  {run.merged}\n report  {run.report_text}")
     return failed
 
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.cli.captures import runs_option
 from orchestrator.cli.output import print_json, print_lines, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command("status")
 @click.argument("run")
-@click.option(
-    "--runs",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    envvar="VANISHPOINT_RUNS",
-    show_default=True,
-    help="Where runs are.  [also: VANISHPOINT_RUNS]",
-)
+@runs_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(run: str, runs: Path, *, as_json: bool) -> None:
     """Show the state of RUN and of each of its points.

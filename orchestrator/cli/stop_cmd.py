@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from orchestrator.cli.captures import runs_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command("stop")
 @click.argument("run")
-@click.option(
-    "--runs",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    envvar="VANISHPOINT_RUNS",
-    show_default=True,
-    help="Where runs are.  [also: VANISHPOINT_RUNS]",
-)
+@runs_option
 def command(run: str, runs: Path) -> None:
     """Close the window of RUN now; its points are stopped and collected as usual.
 

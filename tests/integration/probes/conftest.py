@@ -25,7 +25,7 @@ _serial = itertools.count(1)
 def host(tmp_path_factory):
     """One capture host for the whole session."""
     if lacking := missing():
-        pytest.skip(f"no capture host without {', '.join(lacking)}")
+        pytest.skip(f"NO CAPTURE HOST, captures over SSH are NOT tested; missing: {', '.join(lacking)}")
     with running_host(tmp_path_factory.mktemp("host")) as running:
         yield running
 
@@ -42,7 +42,7 @@ def root(host):
 def local():
     """This machine, as root."""
     if lacking := missing():
-        pytest.skip(f"no capture without {', '.join(lacking)}")
+        pytest.skip(f"NO CAPTURE, captures on this machine are NOT tested; missing: {', '.join(lacking)}")
     return LocalTransport()
 
 

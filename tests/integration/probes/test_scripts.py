@@ -18,7 +18,7 @@ from tests.sshd_fixture import processes_with, wait_until
 SCRIPTS = Path(__file__).parents[3] / "probes"
 WRAPPER = SCRIPTS / "capture-wrapper.sh"
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="NOT ROOT: captures under other shells are NOT tested")
 
 
 def shells():
