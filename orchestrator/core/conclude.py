@@ -50,7 +50,7 @@ def _loss(grounds: Grounds, measured: Sequence[SegmentRow]) -> list[Finding]:
         if not heavy and row.loss is not None and not row.loss.rate:
             found.append(_acks_finding(row))
             continue
-        found.append(_loss_finding(row, heavy or entries))
+        found.append(_loss_finding(row, heavy or entries, Counter(v.kind for v in entries)))
     return found
 
 
@@ -66,9 +66,8 @@ def _acks_finding(row: SegmentRow) -> Finding:
     )  # fmt: skip
 
 
-def _loss_finding(row: SegmentRow, entries: Sequence[Vanished]) -> Finding:
+def _loss_finding(row: SegmentRow, entries: Sequence[Vanished], kinds: Counter[str]) -> Finding:
     """Word the loss on one row."""
-    kinds = Counter(v.kind for v in entries)
     sure = row.vanished > 0
     statement = f"{lost_on(row):,} of {row.sent:,} packets vanish on {place(row)}"
     if row.loss is not None and row.loss.episodes >= FEW_EPISODES:
