@@ -29,7 +29,8 @@ def _digest() -> str:
     state = hashlib.sha256(f"{numba.__version__} boundscheck".encode())
     for source in sorted(Path(__file__).parent.rglob("*_kernels.py")):
         state.update(source.name.encode() + b"\0" + source.read_bytes())
-    state.update(Path(__file__).read_bytes())
+    for source in (Path(__file__), Path(__file__).parent / "model" / "columns.py"):  # kernels take constants from it
+        state.update(source.read_bytes())
     return state.hexdigest()[:16]
 
 

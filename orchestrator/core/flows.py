@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orchestrator.core.identity import identities, payload_levels
 from orchestrator.core.sort import number_values, stable_order
 from orchestrator.model.columns import MARK_FRAGMENT, MARK_GROUP, MARK_ICMP_ERROR, TCP
 
@@ -81,9 +82,11 @@ def _join_translated(
     chosen = np.flatnonzero(use)[:MOST_TRANSLATED_ROWS]
     if not len(chosen):
         return
-    numbered = packets.identity[rows[chosen]] ^ (packets.ip_id[rows[chosen]].astype(np.uint64) << np.uint64(40))
-    shown = (tuple_of[chosen], packets.swapped[rows[chosen]], packets.time_ns[rows[chosen]])
-    votes = _votes(numbered, *shown) or _votes(packets.identity[rows[chosen]], *shown)
+    table = packets.take(rows[chosen])
+    identity = identities(table, payload_levels(table, np.zeros(len(table), np.int32), 1))
+    numbered = identity ^ (table.ip_id.astype(np.uint64) << np.uint64(40))
+    shown = (tuple_of[chosen], table.swapped, table.time_ns)
+    votes = _votes(numbered, *shown) or _votes(identity, *shown)
     members = {int(t): [int(t)] for t in np.unique(tuple_of[chosen])}
     for left, right, crossed, number in votes:
         a, b = int(parent[left]), int(parent[right])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orchestrator.core.identity import identities, payload_levels
 from orchestrator.core.sort import stable_order
 from orchestrator.model.columns import MARK_GROUP, TCP
 
@@ -109,7 +110,8 @@ def _keys(
 ) -> NDArray[np.uint64]:
     """Return one key a row: flow, direction, invariant fields, and the IP identification where the path keeps it."""
     direction = flows.of_row[rows].astype(np.uint64) * np.uint64(2) + flows.bit[rows].astype(np.uint64)
-    bare = _mix(packets.identity[rows], direction)
+    identity = identities(packets, payload_levels(packets, flows.of_row, flows.count))
+    bare = _mix(identity[rows], direction)
     numbered = _mix(bare, packets.ip_id[rows].astype(np.uint64))
     if points == 1:
         return numbered

@@ -17,19 +17,23 @@ if TYPE_CHECKING:
 
 SCHEMA: dict[str, tuple[str, ...]] = {
     "i8": ("time_ns", "position"),
-    "u8": ("src_hi", "src_lo", "dst_hi", "dst_lo", "flow", "identity"),
-    "u4": ("caplen", "wirelen", "seq", "ack", "payload", "tsval", "tsecr", "link", "kept"),
-    "u2": ("sport", "dport", "ip_id", "window", "interface", "fragment"),
+    "u8": ("src_hi", "src_lo", "dst_hi", "dst_lo", "flow", "digest"),
+    "u4": ("caplen", "wirelen", "seq", "ack", "payload", "tsval", "tsecr", "link", "kept", "brief"),
+    "u2": ("sport", "dport", "ip_id", "window", "interface", "fragment", "residue", "mss"),
     "u1": ("family", "protocol", "ttl", "tos", "flags", "swapped", "marks"),
 }
 """Column names by NumPy type.
 
 ``time_ns`` raw timestamp, nanoseconds since the epoch; ``position`` offset of the frame in its file;
 addresses as two big-endian halves (IPv4 in the low 32 bits of ``*_lo``); ``flow`` hash of the unordered
-five-tuple; ``swapped`` 1 when the source is the larger end; ``identity`` hash of what no router or address translator
-changes; ``payload`` bytes of transport payload on the wire; ``kept`` bytes of it in the file; ``link`` hash of
+five-tuple; ``swapped`` 1 when the source is the larger end; ``digest`` hash of the first DIGEST_BYTES of payload kept,
+``brief`` of the first BRIEF_BYTES; ``residue`` ones-complement sum of the payload as the transport checksum states it, 0
+where there is none; ``mss`` of a SYN's option, 0 without; ``payload`` bytes of transport payload on the wire; ``kept`` bytes of it in the file; ``link`` hash of
 the link-layer header; ``flags`` TCP flags, or type of an ICMP message; ``family`` 4, 6, or 0 where no IP was found.
 """
+
+DIGEST_BYTES, BRIEF_BYTES = 64, 16
+"""Payload bytes that enter ``digest`` and ``brief``; fewer where fewer were kept."""
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 """TCP flags."""
@@ -60,7 +64,7 @@ class Packets:
     dst_hi: NDArray[np.uint64]
     dst_lo: NDArray[np.uint64]
     flow: NDArray[np.uint64]
-    identity: NDArray[np.uint64]
+    digest: NDArray[np.uint64]
     caplen: NDArray[np.uint32]
     wirelen: NDArray[np.uint32]
     seq: NDArray[np.uint32]
@@ -70,12 +74,15 @@ class Packets:
     tsecr: NDArray[np.uint32]
     link: NDArray[np.uint32]
     kept: NDArray[np.uint32]
+    brief: NDArray[np.uint32]
     sport: NDArray[np.uint16]
     dport: NDArray[np.uint16]
     ip_id: NDArray[np.uint16]
     window: NDArray[np.uint16]
     interface: NDArray[np.uint16]
     fragment: NDArray[np.uint16]
+    residue: NDArray[np.uint16]
+    mss: NDArray[np.uint16]
     family: NDArray[np.uint8]
     protocol: NDArray[np.uint8]
     ttl: NDArray[np.uint8]

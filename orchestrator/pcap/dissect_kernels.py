@@ -1,8 +1,7 @@
 """Decode frames to columns. Reads hostile bytes: every length is checked before it is used.
 
-Identity is what RFC 5475 calls a digest over invariant content: fields that routers and address translators
-leave alone (no addresses, ports, TTL, DSCP, checksums).  The IP identification joins it later, where it is kept on
-the way.
+What makes two frames the same packet is worked out later, from these columns: only then is it known which fields the
+way between two points leaves alone.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from orchestrator.jit import inlined, kernel
+from orchestrator.model.columns import BRIEF_BYTES, DIGEST_BYTES
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 SHIFT = np.uint64(32)
@@ -62,6 +62,25 @@ def digest(data, at, length):
     for k in range(8 * whole, part.size):
         rest = (rest << np.uint64(8)) | np.uint64(part[k])
     return mix(state, rest)
+
+
+@inlined
+def payload_residue(data, ip, version, protocol, l4, l4_length, body, checksum_at):
+    """Return the ones-complement sum of the payload that a transport checksum implies: it survives translation.
+
+    The checksum is taken for right; that of a packet on the host that sends it often is not (ALGORITHMS A.4).
+    """
+    total = np.int64(protocol) + l4_length
+    start = ip + 12 if version == 4 else ip + 8
+    length = 8 if version == 4 else 32
+    for k in range(0, length, 2):
+        total += be16(data, start + k)
+    for k in range(l4, body, 2):
+        total += be16(data, k)
+    stated = be16(data, checksum_at)
+    total -= stated
+    rest = 2 * 0xFFFF * 0xFFFF + (0xFFFF - stated) - total
+    return 1 + rest % 0xFFFF
 
 
 @inlined
@@ -182,12 +201,12 @@ def find_ip(data, link_type, at, end):
 
 @kernel
 def dissect(
-    data, where, caplen, wirelen, time_ns, interface, count, base, link_types, digest_bytes, b8, q8, b4, b2, b1, row
+    data, where, caplen, wirelen, time_ns, interface, count, base, link_types, b8, q8, b4, b2, b1, row
 ):
     """Decode *count* frames of a chunk into the blocks of model.columns.Packets from *row* on.
 
     Args: data uint8[:]; where int64[:] offsets in data; base file offset of data[0]; link_types int64[:] by
-    interface; digest_bytes payload bytes that enter the identity; b8 int64, q8 uint64, b4 uint32, b2 uint16, b1 uint8
+    interface; b8 int64, q8 uint64, b4 uint32, b2 uint16, b1 uint8
     blocks of shape (columns, packets).
     """
     for i in range(count):
@@ -279,10 +298,11 @@ def dissect(
         l4_length = max(l4_length, 0)
         payload = l4_length
         body = l4
-        identity = mix(np.uint64(protocol), np.uint64(0x5650))
+        code = np.uint64(0)
+        residue = np.int64(0)
+        mss = np.int64(0)
         if fragment != 0:
             marks |= 16
-            identity = mix(identity, np.uint64(fragment) | np.uint64(1 << 20))
         elif protocol == 6:
             if l4 + 20 > end or l4_length < 20:
                 marks |= 2
@@ -308,16 +328,17 @@ def dissect(
                         continue
                     if k + 2 > end or data[k + 1] < 2:
                         break
-                    if option == 8 and data[k + 1] == 10 and k + 10 <= min(body, end):
+                    if option == 2 and data[k + 1] == 4 and k + 4 <= min(body, end):
+                        mss = be16(data, k + 2)
+                    elif option == 8 and data[k + 1] == 10 and k + 10 <= min(body, end):
                         tsval = be32(data, k + 2)
                         tsecr = be32(data, k + 6)
                         marks |= 4
                     k += np.int64(data[k + 1])
                 if flags & 16 == 0:
                     ack = np.int64(0)
-                identity = mix(identity, (np.uint64(seq) << SHIFT) | np.uint64(ack))
-                identity = mix(identity, (np.uint64(flags) << SHIFT) | (np.uint64(window) << np.uint64(8)))
-                identity = mix(identity, (np.uint64(tsval) << SHIFT) | np.uint64(tsecr))
+                if payload > 0 and body <= end:
+                    residue = payload_residue(data, ip, version, protocol, l4, l4_length, body, l4 + 16)
         elif protocol == 17:
             if l4 + 8 > end:
                 marks |= 2
@@ -326,6 +347,8 @@ def dissect(
                 dport = be16(data, l4 + 2)
                 body = l4 + 8
                 payload = max(l4_length - 8, 0)
+                if payload > 0 and be16(data, l4 + 6) != 0:
+                    residue = payload_residue(data, ip, version, protocol, l4, l4_length, body, l4 + 6)
         elif protocol in (1, 58):
             if l4 + 8 > end:
                 marks |= 2
@@ -339,13 +362,12 @@ def dissect(
                     sport = be16(data, l4 + 4)
                     dport = sport
                     seq = be16(data, l4 + 6)
-                identity = mix(identity, (np.uint64(flags) << SHIFT) | np.uint64(data[l4 + 1]))
-                identity = mix(identity, np.uint64(seq))
+                code = np.uint64(1 + np.int64(data[l4 + 1]))
                 body = l4 + 8
                 payload = max(l4_length - 8, 0)
         available = max(min(end, body + payload) - body, 0)
-        identity = mix(identity, np.uint64(payload))
-        identity = mix(identity, digest(data, body, min(available, digest_bytes)))
+        whole = digest(data, body, min(available, DIGEST_BYTES)) ^ code
+        short = digest(data, body, min(available, BRIEF_BYTES)) ^ code
         source = mix(mix(src_hi, src_lo), np.uint64(sport))
         target = mix(mix(dst_hi, dst_lo), np.uint64(dport))
         swapped = src_hi > dst_hi or (src_hi == dst_hi and (src_lo > dst_lo or (src_lo == dst_lo and sport > dport)))
@@ -356,18 +378,21 @@ def dissect(
         q8[2, n] = dst_hi
         q8[3, n] = dst_lo
         q8[4, n] = mix(mix(low, high), np.uint64(protocol))
-        q8[5, n] = identity
+        q8[5, n] = whole
         b4[2, n] = seq
         b4[3, n] = ack
         b4[4, n] = payload
         b4[5, n] = tsval
         b4[6, n] = tsecr
         b4[8, n] = available
+        b4[9, n] = np.uint32(short & np.uint64(0xFFFFFFFF))
         b2[0, n] = sport
         b2[1, n] = dport
         b2[2, n] = ip_id
         b2[3, n] = window
         b2[5, n] = fragment
+        b2[6, n] = residue
+        b2[7, n] = mss
         b1[0, n] = 4 if version == 4 else 6
         b1[1, n] = protocol
         b1[2, n] = ttl

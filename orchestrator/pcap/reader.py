@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1 << 20
 RECORDS_A_CALL = 1 << 15
-DIGEST_BYTES = 64
-"""Payload bytes that enter the identity, where every point kept as many."""
 
 LINK_TYPES = {
     0: "NULL", 1: "EN10MB", 9: "PPP", 12: "RAW", 14: "RAW", 50: "PPP_SERIAL", 101: "RAW", 104: "C_HDLC",
@@ -78,7 +76,6 @@ class _Walk:
 
     file: CaptureFile
     descriptor: int
-    digest_bytes: int
     is_pcapng: bool = False
     big: bool = False
     header: int = 16
@@ -97,9 +94,7 @@ class _Walk:
         return self.table.count
 
 
-def read_capture(
-    path: Path, digest_bytes: int = DIGEST_BYTES, *, only_first_chunk: bool = False
-) -> tuple[Packets, CaptureFile]:
+def read_capture(path: Path) -> tuple[Packets, CaptureFile]:
     """Return the packets of *path* in file order, and what is to be known about the file.
 
     Raises:
@@ -111,9 +106,9 @@ def read_capture(
         msg = f"{path}: {error.strerror}"
         raise CaptureFileError(msg, hint="Check the path and the rights of the file.") from error
     try:
-        walk = _Walk(CaptureFile(path), descriptor, digest_bytes, size=os.fstat(descriptor).st_size)
+        walk = _Walk(CaptureFile(path), descriptor, size=os.fstat(descriptor).st_size)
         start = _read_header(walk)
-        _read_records(walk, start, only_first_chunk=only_first_chunk)
+        _read_records(walk, start)
     except IsADirectoryError as error:
         msg = f"{path}: is a directory"
         raise CaptureFileError(msg, hint="Name a capture file.") from error
@@ -150,7 +145,7 @@ def _read_header(walk: _Walk) -> int:
     )
 
 
-def _read_records(walk: _Walk, start: int, *, only_first_chunk: bool) -> None:
+def _read_records(walk: _Walk, start: int) -> None:
     """Walk the file chunk by chunk from offset *start*."""
     arrays = (
         np.empty(RECORDS_A_CALL, np.int64), np.empty(RECORDS_A_CALL, np.uint32), np.empty(RECORDS_A_CALL, np.uint32),
@@ -158,7 +153,7 @@ def _read_records(walk: _Walk, start: int, *, only_first_chunk: bool) -> None:
     )  # fmt: skip
     buffer = bytearray(CHUNK_BYTES)  # one for all chunks: fresh memory costs more than the read into it
     position = start
-    while not (only_first_chunk and walk.count):
+    while True:
         got = os.preadv(walk.descriptor, [buffer], position)
         if not got:
             return
@@ -231,7 +226,7 @@ def _decode(walk: _Walk, chunk: NDArray[np.uint8], base: int, count: int, arrays
         interface[:count] += np.uint16(walk.first_interface)
     link_types = np.array(walk.file.link_types, np.int64)
     target: tuple[Any, ...] = (*blocks, walk.table.count)
-    dissect(chunk, where, caplen, wirelen, time_ns, interface, count, base, link_types, walk.digest_bytes, *target)
+    dissect(chunk, where, caplen, wirelen, time_ns, interface, count, base, link_types, *target)
     walk.table.count += count
 
 

@@ -57,7 +57,7 @@ def test_every_link_type_yields_the_same_packet(tmp_path, link_type, frame):
     packets, file = read_capture(write_pcap(tmp_path / "a.pcap", [(10**18 + 7, frame)], link_type=link_type))
 
     assert file.defects == []
-    for column in ("identity", "flow", "src_lo", "dst_lo", "sport", "dport", "ip_id", "seq", "ack", "payload", "tsval"):
+    for column in ("digest", "brief", "residue", "flow", "src_lo", "dst_lo", "sport", "dport", "ip_id", "seq", "ack", "payload", "tsval"):
         assert getattr(packets, column)[0] == getattr(bare, column)[0], column
     assert packets.time_ns[0] == 10**18 + 7
 
@@ -81,7 +81,7 @@ def test_routers_translators_and_marking_do_not_change_the_identity(tmp_path):
 
     packets, _ = read_capture(write_pcap(tmp_path / "a.pcap", [(0, packet.bytes()), (1, marked)]))
 
-    assert packets.identity[0] == packets.identity[1]
+    assert packets.digest[0] == packets.digest[1]
     assert packets.flow[0] != packets.flow[1]
 
 
