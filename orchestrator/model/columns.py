@@ -26,10 +26,11 @@ SCHEMA: dict[str, tuple[str, ...]] = {
 
 ``time_ns`` raw timestamp, nanoseconds since the epoch; ``position`` offset of the frame in its file;
 addresses as two big-endian halves (IPv4 in the low 32 bits of ``*_lo``); ``flow`` hash of the unordered
-five-tuple; ``swapped`` 1 when the source is the larger end; ``digest`` hash of the first DIGEST_BYTES of payload kept,
-``brief`` of the first BRIEF_BYTES; ``residue`` ones-complement sum of the payload as the transport checksum states it, 0
-where there is none; ``mss`` of a SYN's option, 0 without; ``payload`` bytes of transport payload on the wire; ``kept`` bytes of it in the file; ``link`` hash of
-the link-layer header; ``flags`` TCP flags, or type of an ICMP message; ``family`` 4, 6, or 0 where no IP was found.
+five-tuple; ``swapped`` 1 when the source is the larger end; ``digest`` hash of the first DIGEST_BYTES of payload
+kept, ``brief`` of the first BRIEF_BYTES; ``residue`` ones-complement sum of the payload as the transport checksum
+states it, 0 where there is none; ``mss`` of a SYN's option, 0 without; ``payload`` bytes of transport payload on the
+wire; ``kept`` bytes of it in the file; ``link`` hash of the link-layer header; ``flags`` TCP flags, or type of an
+ICMP message; ``family`` 4, 6, or 0 where no IP was found.
 """
 
 DIGEST_BYTES, BRIEF_BYTES = 64, 16
