@@ -30,7 +30,7 @@ from orchestrator.report.jsonl import result_document, vanished_lines
 from orchestrator.report.text import render
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Literal
 
     from orchestrator.archive.layout import RunDirectory
@@ -49,6 +49,8 @@ class _Stage:
     points: tuple[PointRecord, ...]
     indexes: list[PointIndex]
     analysis: Analysis
+    unreadable: dict[str, str]
+    """Points of which no file could be read, and why."""
 
 
 def analyse(run: RunDirectory, *, check_order: bool = True, merged: bool = False) -> Result:
@@ -174,6 +176,9 @@ def _work_out(run: RunDirectory, *, check_order: bool, only_fates: bool = False)
     for point in points:
         _verify_unchanged(run, point)
     indexes = index_points([[run.path / f.path for f in p.files] for p in points])
+    unreadable = {p.name: str(i.unreadable) for p, i in zip(points, indexes, strict=True) if i.unreadable is not None}
+    indexes = [i for i in indexes if i.unreadable is None]
+    points = tuple(p for p in points if p.name not in unreadable)
     observed = [_observe(run, record, p, i) for p, i in zip(points, indexes, strict=True)]
     plan = record.plan
     window = (record.opened_ns, record.closed_ns) if record.opened_ns and record.closed_ns else None
@@ -187,7 +192,7 @@ def _work_out(run: RunDirectory, *, check_order: bool, only_fates: bool = False)
         hint = f"Give the points as {names}, or use --order auto."
         msg = f"the packets contradict the order of the points; their TTL says {names}"
         raise InputError(msg, hint=hint)
-    return _Stage(record, points, indexes, analysis)
+    return _Stage(record, points, indexes, analysis, unreadable)
 
 
 def suggest_order(run: RunDirectory) -> tuple[str, ...]:
@@ -195,7 +200,7 @@ def suggest_order(run: RunDirectory) -> tuple[str, ...]:
     stage = _work_out(run, check_order=False)
     observed = [_observe(run, stage.record, p, i) for p, i in zip(stage.points, stage.indexes, strict=True)]
     suggested = analyse_points(observed, reference=observed[0].name).suggested_order
-    return suggested or tuple(p.name for p in stage.points)
+    return (*(suggested or (p.name for p in stage.points)), *stage.unreadable)
 
 
 def _in_path_order(record: RunRecord) -> tuple[PointRecord, ...]:
@@ -243,7 +248,7 @@ def _observe(run: RunDirectory, record: RunRecord, point: PointRecord, index: Po
 
 def _reference(record: RunRecord, observed: Sequence[Observed]) -> str | None:
     """Return the point whose clock counts, None for the collector's."""
-    if record.reference is not None:
+    if record.reference in {o.name for o in observed}:
         return record.reference
     return None if any(o.clock_samples for o in observed) else observed[0].name
 
@@ -256,7 +261,7 @@ def _conclude(stage: _Stage) -> Result:
         for order, (point, index) in enumerate(zip(stage.points, stage.indexes, strict=True))
     )
     present = {p.name for p in results}
-    absent = tuple((p.name, p.reason.message if p.reason else p.state) for p in record.points if p.name not in present)
+    absent = tuple((p.name, _why_absent(p, stage)) for p in record.points if p.name not in present)
     window = (record.opened_ns, record.closed_ns) if record.opened_ns and record.closed_ns else None
     findings, headline = conclude(
         Grounds(
@@ -290,6 +295,13 @@ def _conclude(stage: _Stage) -> Result:
     )  # fmt: skip
 
 
+def _why_absent(point: PointRecord, stage: _Stage) -> str:
+    """Return why a point of the run has no part in the answer."""
+    if point.name in stage.unreadable:
+        return stage.unreadable[point.name]
+    return point.reason.message if point.reason else point.state
+
+
 def _point_result(order: int, point: PointRecord, index: PointIndex, analysis: Analysis) -> PointResult:
     """Describe one point and judge its capture."""
     packets = index.packets
@@ -312,8 +324,8 @@ def _point_result(order: int, point: PointRecord, index: PointIndex, analysis: A
         reasons.append("no drop counters: taken for complete as long as nothing shows a miss")
     return PointResult(
         name=point.name, node=point.node, order=order, packets=len(packets),
-        first_ns=int(packets.time_ns[0]) if len(packets) else None,
-        last_ns=int(packets.time_ns[-1]) if len(packets) else None,
+        first_ns=int(packets.time_ns.min()) if len(packets) else None,
+        last_ns=int(packets.time_ns.max()) if len(packets) else None,
         link_type=", ".join(dict.fromkeys(f.link_type_name for f in index.files)), quality=quality,
         reasons=tuple(reasons),
         kernel_drops=drops, capture_miss_rate=missed, offloads=offloads,
@@ -323,8 +335,14 @@ def _point_result(order: int, point: PointRecord, index: PointIndex, analysis: A
 
 def _files_in_order(point: PointRecord, index: PointIndex) -> tuple[tuple[FileRecord, int], ...]:
     """Return the file records in the order in which frames are numbered, with their packet counts."""
-    by_name = {Path(f.path).name: f for f in point.files}
-    return tuple((by_name[f.path.name], n) for f, n in zip(index.files, index.counts, strict=True))
+    by_path = {Path(r.path): r for r in point.files}  # absolute, or relative to the run: then the end of the path
+    records = [next(by_path[end] for end in _ends(f.path) if end in by_path) for f in index.files]
+    return tuple(zip(records, index.counts, strict=True))
+
+
+def _ends(path: Path) -> Iterator[Path]:
+    """Yield *path* and its ends, longest first."""
+    return (Path(*path.parts[start:]) for start in range(len(path.parts)))
 
 
 def _offloads(index: PointIndex) -> tuple[str, ...]:

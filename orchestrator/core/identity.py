@@ -33,7 +33,7 @@ def payload_levels(packets: Packets, group: NDArray[np.int32], groups: int) -> N
     """
     missing = packets.kept < np.minimum(packets.payload, DIGEST_BYTES)
     missing &= (packets.family > 0) & (packets.protocol != TCP) & (group >= 0)
-    level = np.full(groups, WHOLE, np.uint8)
+    level = np.full(groups + 1, WHOLE, np.uint8)  # the last, which is -1, stands for rows that are in no group
     if missing.any():
         level[group[missing]] = BRIEF
         short = missing & (packets.kept < np.minimum(packets.payload, BRIEF_BYTES))

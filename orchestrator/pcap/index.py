@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.errors import CaptureFileError
 from orchestrator.model.columns import Packets
-from orchestrator.pcap.reader import CaptureFile, read_capture
+from orchestrator.pcap.capture_file import CaptureFile
+from orchestrator.pcap.reader import read_capture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +34,12 @@ class PointIndex:
         return tuple(f"{f.path.name}: {d}" for f in self.files for d in f.defects)
 
     @property
+    def unreadable(self) -> CaptureFileError | None:
+        """Why this point delivered nothing; None where at least one file could be read."""
+        errors = [f.error for f in self.files]
+        return None if None in errors else next((e for e in errors if e is not None), None)
+
+    @property
     def drops(self) -> int | None:
         """Drops that the files themselves report."""
         known = [f.drops for f in self.files if f.drops is not None]
@@ -39,14 +47,31 @@ class PointIndex:
 
 
 def index_points(points: Sequence[Sequence[Path]]) -> list[PointIndex]:
-    """Return the index of every point."""
+    """Return the index of every point; a file that cannot be read does not stop the others.
+
+    Raises:
+        CaptureFileError: No point has a file that can be read.
+    """
     with ThreadPoolExecutor(THREADS) as pool:
-        jobs = [[pool.submit(read_capture, path) for path in files] for files in points]
-        return [_joined([job.result() for job in jobs_of_point]) for jobs_of_point in jobs]
+        jobs = [[pool.submit(_read, path) for path in files] for files in points]
+        indexes = [_joined([job.result() for job in jobs_of_point]) for jobs_of_point in jobs]
+    failures = [index.unreadable for index in indexes]
+    if failures and failures[0] is not None and None not in failures:
+        raise failures[0]
+    return indexes
+
+
+def _read(path: Path) -> tuple[Packets, CaptureFile]:
+    """Return what *path* holds, nothing where it is no capture."""
+    try:
+        return read_capture(path)
+    except CaptureFileError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        return Packets.allocate(0), CaptureFile(path, defects=[reason], error=error)
 
 
 def _joined(parts: list[tuple[Packets, CaptureFile]]) -> PointIndex:
-    """Put the files of one point in order of time: the names of a ring do not tell it."""
-    parts = sorted(parts, key=lambda p: int(p[0].time_ns[0]) if len(p[0]) else 0)
+    """Put the files of one point in order of time: the names of a ring do not tell it. Empty files come last."""
+    parts = sorted(parts, key=lambda p: (not len(p[0]), int(p[0].time_ns[0]) if len(p[0]) else 0))
     packets = Packets.concatenate([p for p, _ in parts]) if parts else Packets.allocate(0)
     return PointIndex(packets, tuple(f for _, f in parts), tuple(len(p) for p, _ in parts))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import struct
 
 import numpy as np
+import pytest
 
+from orchestrator.errors import CaptureFileError
+from orchestrator.pcap.index import index_points
 from orchestrator.pcap.reader import read_capture
-from tests.support.wire import Packet
+from tests.support.wire import Packet, write_pcap
 
 MANY = 12_000
 """Datagrams of 120 bytes: more than one chunk of a file."""
@@ -27,3 +30,70 @@ def test_a_table_that_had_to_grow_holds_every_packet_once(tmp_path):
     assert np.array_equal(packets.time_ns, np.arange(MANY) * 1_000_000_000)
     assert np.array_equal(packets.position, 24 + 16 + np.arange(MANY) * (16 + 148))
     assert all(column.flags.c_contiguous for column in (packets.time_ns, packets.digest, packets.marks))
+
+
+def ring(folder, names_and_times, size=3):
+    """Write files of *size* packets a second apart; a time of None makes an empty file."""
+    files = []
+    for name, start in names_and_times:
+        records = [] if start is None else [((start + k) * 10**9, frame(start + k)) for k in range(size)]
+        files.append(write_pcap(folder / name, records))
+    return files
+
+
+def frame(number):
+    return Packet("10.0.0.1", "10.0.0.2", 1, 2, number & 0xFFFF, payload=b"x", seq=number).bytes()
+
+
+@pytest.mark.parametrize(
+    ("names_and_times", "order"),
+    [
+        pytest.param([("a0", 30), ("a1", 10), ("a2", 20)], ["a1", "a2", "a0"], id="the-ring-began-anew"),
+        pytest.param([("a0", 12), ("a1", 10)], ["a1", "a0"], id="overlapping"),
+        pytest.param([("a0", None), ("a1", 10), ("a2", None)], ["a1", "a0", "a2"], id="without-packets"),
+        pytest.param([("a9", 20), ("a10", 10)], ["a10", "a9"], id="names-do-not-sort"),
+    ],
+)
+def test_files_of_a_point_are_one_capture_in_order_of_time(tmp_path, names_and_times, order):
+    """The names of a ring say nothing: its first file is overwritten last."""
+    (index,) = index_points([ring(tmp_path, names_and_times)])
+    assert [f.path.name for f in index.files] == order
+    starts = sorted(start for _, start in names_and_times if start is not None)
+    assert index.packets.seq.tolist() == [start + k for start in starts for k in range(3)]
+    assert index.counts == tuple(3 if dict(names_and_times)[name] is not None else 0 for name in order)
+    assert index.defects == ()
+    assert index.unreadable is None
+
+
+def test_a_file_that_cannot_be_read_does_not_stop_the_others(tmp_path):
+    """An empty file, another format, a damaged and a missing one among two good ones: each named, nothing lost."""
+    files = ring(tmp_path, [("a0", 10), ("a1", 20), ("a2", 30)])
+    files[1].write_bytes(files[1].read_bytes()[:-1])
+    (tmp_path / "b").write_bytes(b"")
+    (tmp_path / "c").write_bytes(b"snoop\0\0\0")
+    gone = [tmp_path / "b", tmp_path / "c", tmp_path / "d"]
+
+    (index,) = index_points([[*gone, *files]])
+
+    assert index.packets.seq.tolist() == [10, 11, 12, 20, 21, 30, 31, 32]
+    assert sorted(index.defects) == [
+        "a1: the file ends inside record 3",
+        "b: is empty",
+        "c: is a Solaris snoop file, which is not read here",
+        "d: No such file or directory",
+    ]
+    assert index.unreadable is None
+
+
+def test_a_point_without_a_readable_file_says_why_and_the_others_go_on(tmp_path):
+    """Only where no point at all can be read is it an error."""
+    good = ring(tmp_path, [("a", 10)])
+    (tmp_path / "b").write_bytes(b"snoop\0\0\0")
+
+    first, second = index_points([good, [tmp_path / "b"]])
+
+    assert first.unreadable is None
+    assert "Solaris snoop" in str(second.unreadable)
+    assert len(second.packets) == 0
+    with pytest.raises(CaptureFileError, match="Solaris snoop"):
+        index_points([[tmp_path / "b"]])

@@ -1,0 +1,37 @@
+"""What is to be known about one capture file beside its packets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.errors import CaptureFileError
+
+LINK_TYPES = {
+    0: "NULL", 1: "EN10MB", 9: "PPP", 12: "RAW", 14: "RAW", 50: "PPP_SERIAL", 101: "RAW", 104: "C_HDLC",
+    105: "IEEE802_11", 108: "LOOP", 113: "LINUX_SLL", 127: "IEEE802_11_RADIO", 228: "IPV4", 229: "IPV6",
+    276: "LINUX_SLL2",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class CaptureFile:
+    """What the header and the walk over one file told."""
+
+    path: Path
+    link_types: list[int] = field(default_factory=list)
+    """By interface, numbered on through the sections of the file."""
+    defects: list[str] = field(default_factory=list)
+    drops: int | None = None
+    """Packets that the file itself says are missing in it; None where it says nothing."""
+    error: CaptureFileError | None = None
+    """Why nothing at all could be read."""
+
+    @property
+    def link_type_name(self) -> str:
+        """The link types found, as text."""
+        names = {LINK_TYPES.get(t, f"type {t} (not decoded)") for t in self.link_types}
+        return ", ".join(sorted(names)) or "unknown"
