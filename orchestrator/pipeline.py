@@ -13,8 +13,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from orchestrator import __version__
 from orchestrator.core.analysis import Analysis, Observed, analyse as analyse_points
 from orchestrator.core.conclude import conclude
@@ -25,9 +23,9 @@ from orchestrator.model.columns import TCP
 from orchestrator.model.result import PathResult, PointResult, Result
 from orchestrator.model.run import POINT_NAME, FileRecord, PointRecord, RunRecord
 from orchestrator.pcap.index import PointIndex, index_points
-from orchestrator.pcap.writer import Source, write_merged
 from orchestrator.report.jsonl import result_document, vanished_lines
 from orchestrator.report.text import render
+from orchestrator.written import Written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
 
     from orchestrator.archive.layout import RunDirectory
     from orchestrator.model.plan import CapturePlan
+    from orchestrator.pcap.writer import Progress
 
 LONGEST_FRAME = 1_600
 """Bytes; a TCP frame longer than this was put together or not yet taken apart by the host (or is a jumbo frame)."""
@@ -53,7 +52,9 @@ class _Stage:
     """Points of which no file could be read, and why."""
 
 
-def analyse(run: RunDirectory, *, check_order: bool = True, merged: bool = False) -> Result:
+def analyse(
+    run: RunDirectory, *, check_order: bool = True, merged: bool = False, progress: Progress | None = None
+) -> Result:
     """Analyse *run* and write result.json, vanished.jsonl, report.txt, and with *merged* merged.pcapng.
 
     Raises:
@@ -62,7 +63,7 @@ def analyse(run: RunDirectory, *, check_order: bool = True, merged: bool = False
     """
     stage = _work_out(run, check_order=check_order)
     if merged:
-        _merge(stage, run.merged)
+        _written(stage).merged(run.merged, progress)
     result = _conclude(stage)
     run.write_json("result.json", result_document(result, version=__version__, generated_ns=time.time_ns()))
     run.write_text("vanished.jsonl", "".join(vanished_lines(result)))
@@ -70,22 +71,28 @@ def analyse(run: RunDirectory, *, check_order: bool = True, merged: bool = False
     return result
 
 
-def merge(run: RunDirectory, target: Path | None = None) -> Path:
-    """Write all packets of *run* in corrected order to one pcapng; return its path."""
+def merge(
+    run: RunDirectory, target: Path | None = None, *, view: bool = False, aligned: bool = False,
+    progress: Progress | None = None,
+) -> list[Path]:  # fmt: skip
+    """Write all packets of *run* in corrected order to one pcapng, *target* or merged.pcapng; return the files written.
+
+    Args: view, write a file made for Wireshark too; aligned, write one file a point too; both stand beside *target*.
+    """
+    written = _written(_work_out(run, check_order=False, only_fates=True))
     path = target or run.merged
-    _merge(_work_out(run, check_order=False, only_fates=True), path)
-    return path
+    written.merged(path, progress)
+    paths = [path]
+    if view:
+        paths.append(run.view if target is None else target.with_suffix(f".view{target.suffix}"))
+        written.view(paths[-1], progress)
+    if aligned:
+        paths += written.aligned(run.aligned if target is None else target.with_suffix(".aligned"), progress)
+    return paths
 
 
-def _merge(stage: _Stage, path: Path) -> None:
-    """Write the packets of a worked-out run to *path*."""
-    sources = _sources(stage)
-    comments = _comments(stage)
-    about = f"run {stage.record.run_id}: packets of {len(stage.points)} points, bytes as captured, times on one clock"
-    if len({t for s in sources for t in s.link_types}) > 1:
-        about += "; interfaces have different link types, which libpcap tools (tcpdump) refuse and Wireshark reads"
-    analysis = stage.analysis
-    write_merged(path, sources, analysis.packets, analysis.reference_ns, analysis.token_of_row, comments, about)
+def _written(stage: _Stage) -> Written:
+    return Written(stage.record, stage.points, stage.indexes, stage.analysis)
 
 
 def open_offline(
@@ -349,38 +356,3 @@ def _offloads(index: PointIndex) -> tuple[str, ...]:
     packets = index.packets
     long_frames = (packets.protocol == TCP) & (packets.wirelen > LONGEST_FRAME)
     return ("tso-or-gro",) if long_frames.any() else ()
-
-
-def _sources(stage: _Stage) -> list[Source]:
-    """Return the files of all points with the rows that they hold."""
-    sources, start = [], 0
-    for point, index in zip(stage.points, stage.indexes, strict=True):
-        for file, count in zip(index.files, index.counts, strict=True):
-            sources.append(
-                Source(
-                    path=file.path,
-                    name=point.name,
-                    link_types=tuple(file.link_types),
-                    start=start,
-                    stop=start + count,
-                )
-            )
-            start += count
-    return sources
-
-
-def _comments(stage: _Stage) -> dict[int, str]:
-    """Return comments by row for frames that somebody will look for: last sightings, first resets."""
-    starts = np.cumsum([0] + [len(i.packets) for i in stage.indexes])
-    first_row = {p.name: int(s) for p, s in zip(stage.points, starts[:-1], strict=True)}
-    comments = {}
-    for entry in stage.analysis.vanished:
-        comments[first_row[entry.last_seen] + entry.frame - 1] = (
-            f"vanished ({entry.verdict}): last seen here, not at {entry.first_missing}"
-        )
-    for reset in stage.analysis.resets:
-        frame = dict(reset.frames)[reset.first_seen][0]
-        comments[first_row[reset.first_seen] + frame - 1] = (
-            f"reset first seen here; born after {reset.born_after or 'its sender'}; {reset.origin}, {reset.cause}"
-        )
-    return comments

@@ -21,7 +21,7 @@ def main() -> None:
         run = RunDirectory(folder / "run")
         open_offline(run, {"a": [folder / "a.pcap"], "b": [folder / "b.pcapng"]}, run_id="warmup")
         analyse(run)
-        merge(run)
+        merge(run, view=True, aligned=True)
 
 
 def _capture(delay_us: int, lose: int) -> bytes:

@@ -32,6 +32,8 @@ class RunDirectory:
         self.vanished = path / "vanished.jsonl"
         self.report_text = path / "report.txt"
         self.merged = path / "merged.pcapng"
+        self.view = path / "view.pcapng"
+        self.aligned = path / "aligned"
         self.journal = path / "journal.jsonl"
         self.control = path / "control"
 

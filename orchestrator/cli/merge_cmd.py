@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from orchestrator.cli.captures import read_points, runs_option
-from orchestrator.cli.output import escape
+from orchestrator.cli.output import print_lines
+from orchestrator.cli.progress_bar import ProgressBar
 
 
 @click.command("merge")
@@ -24,12 +25,18 @@ from orchestrator.cli.output import escape
     help="A capture point and its files, in path order.",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write.  [default: merged.pcapng of RUN]")
+@click.option("--view", is_flag=True, help="Also write view.pcapng: one link type, for Wireshark 4.4 and later.")
+@click.option("--aligned", is_flag=True, help="Also write aligned/POINT.pcapng: times corrected, nothing else changed.")
 @click.option("--reference", help="Point whose clock all times are stated in.  [default: the first]")
 @runs_option
 def command(
-    run: str | None, points: dict[str, list[Path]], output: Path | None, reference: str | None, runs: Path
-) -> None:
+    run: str | None, points: dict[str, list[Path]], output: Path | None, reference: str | None, runs: Path, *,
+    view: bool, aligned: bool,
+) -> None:  # fmt: skip
     """Merge the captures of RUN, or --point files, into one pcapng with corrected times.
+
+    Every point is a named interface; copies of one packet have the same frame.packet_id. With -o, the view and the
+    aligned files stand beside FILE.
 
     Example: vanishpoint merge --point client=a.pcap --point server=b.pcap -o merged.pcapng
     """
@@ -39,14 +46,15 @@ def command(
     if (run is None) == (not points):
         msg = "give either a RUN or --point NAME=FILE"
         raise click.UsageError(msg)
-    if run is not None:
-        click.echo(escape(str(merge(find_run(runs, run), output))))
-        return
-    if output is None:
+    if run is None and output is None:
         msg = "--point needs -o FILE"
         raise click.UsageError(msg)
-    with tempfile.TemporaryDirectory() as scratch:
-        directory = RunDirectory(Path(scratch) / "merge")
-        run_id = new_run_id(time.time_ns(), secrets.token_hex(2))
-        open_offline(directory, points, run_id=run_id, reference=reference)
-        click.echo(escape(str(merge(directory, output))))
+    with tempfile.TemporaryDirectory() as scratch, ProgressBar("merging") as bar:
+        if run is not None:
+            directory = find_run(runs, run)
+        else:
+            directory = RunDirectory(Path(scratch) / "merge")
+            run_id = new_run_id(time.time_ns(), secrets.token_hex(2))
+            open_offline(directory, points, run_id=run_id, reference=reference)
+        written = merge(directory, output, view=view, aligned=aligned, progress=bar)
+    print_lines(map(str, written))

@@ -1,187 +1,204 @@
-"""Write merged captures: one pcapng, one named interface a point, packets in corrected order, bytes untouched.
+"""Write the packets of a run as pcapng: a named interface a point, corrected times, bytes untouched.
 
-Corrected times stand in the packets themselves: ``if_tsoffset`` holds whole seconds only and tools disagree on it.
+Corrected times stand in the packets themselves.  Packets are merged in batches, so that memory does not grow with the
+captures; while one batch is put together the next is read and the last is written.
 """
 
 from __future__ import annotations
 
-import os
-import struct
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orchestrator.errors import InputError
+from orchestrator.pcap.blocks import Statistics, interface_block, plain_text, section_block, statistics_block
+from orchestrator.pcap.frames import FrameReader
+from orchestrator.pcap.interfaces import number_interfaces
+from orchestrator.pcap.sink import Sink
+from orchestrator.pcap.streams import Streams, chosen_in_order, in_order
 from orchestrator.pcap.write_kernels import write_packets
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
-    from typing import BinaryIO
 
     from numpy.typing import NDArray
 
     from orchestrator.model.columns import Packets
+    from orchestrator.pcap.frames import Frames
+    from orchestrator.pcap.interfaces import Label, Numbering, Source
+    from orchestrator.pcap.streams import Line
 
-BATCH = 1 << 15
-ORDINARY_SPAN_BYTES = 1 << 26
-"""Bytes of one file that a batch may span before it is read in smaller steps."""
+    Progress = Callable[[int, int], None]
+
+APPLICATION = "vanishpoint"
+OVERHEAD = 256
+"""Bytes that a block has at most beside its frame and its comment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """One capture file in a merge: its packets are rows ``start`` to ``stop`` of the table."""
+class Contents:
+    """The packets of a run and what is known of them; arrays by row, points one after the other, each in file order."""
 
-    path: Path
-    name: str
-    link_types: tuple[int, ...]
-    start: int
-    stop: int
-    note: str = ""
-
-
-class _Comments:
-    """Comments on a few rows of very many: a packet without one costs a look into a mask."""
-
-    def __init__(self, by_row: Mapping[int, str], rows: int) -> None:
-        self._by_row = by_row
-        self._present = np.zeros(rows, np.bool_)
-        self._present[list(by_row)] = True
-
-    def of(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-        """Return (bytes of the comment of each of *rows*, all of them in a row)."""
-        places = np.flatnonzero(self._present[rows])
-        texts = [self._by_row[row].encode()[:60_000] for row in rows[places].tolist()]
-        lengths = np.zeros(len(rows), np.int64)
-        lengths[places] = [len(text) for text in texts]
-        return lengths, np.frombuffer(b"".join(texts) or b"\0", np.uint8)
+    packets: Packets
+    time_ns: NDArray[np.int64]
+    """Corrected."""
+    token: NDArray[np.int64]
+    """-1 for none."""
+    points: Sequence[Label]
+    sources: Sequence[Source]
+    """In the order of their rows."""
+    comments: Mapping[int, str] = field(default_factory=dict)
 
 
-def write_merged(
-    target: Path, sources: Sequence[Source], packets: Packets, time_ns: NDArray[np.int64], token: NDArray[np.int64],
-    comments: Mapping[int, str], about: str,
-) -> int:  # fmt: skip
-    """Write all *packets* of *sources* to *target* in the order of *time_ns*; return how many.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """How packets are written."""
 
-    Args: token and time_ns by row; comments by row. Written beside the target and renamed, so that no half file is
-        found.
+    about: str
+    """Comment of the section."""
+    rows: NDArray[np.int64] | None = None
+    """The packets to write, ascending; all by default."""
+    point: int | None = None
+    """The only point to write, in the order of its files; all in order of time by default."""
+    ethernet: bool = False
+    """Replace link headers by Ethernet with invented addresses."""
+
+
+def write_capture(target: Path, contents: Contents, form: Form, progress: Progress | None = None) -> int:
+    """Write *contents* to *target*; return how many packets.
+
+    A single point carries its frames and times and nothing else; otherwise packets have the number of their token,
+    their comments and, where a link header tells it, their direction.
+
+    Raises:
+        InputError: *target* cannot be written, or is one of the captures.
+        EvidenceError: A capture changed meanwhile.
     """
-    interface, blocks = _interfaces(sources, packets)
-    first = int(time_ns.min()) if len(time_ns) else 0
-    shift = -first if first < 0 else 0  # pcapng has no time before 1970
-    order = np.argsort(time_ns, kind="stable")
-    notes = _Comments(comments, len(packets))
-    beside = target.with_name(target.name + ".part")
-    file_of_row = np.zeros(len(packets), np.int64)
-    for number, source in enumerate(sources):
-        file_of_row[source.start : source.stop] = number
-    descriptors = [os.open(s.path, os.O_RDONLY | os.O_CLOEXEC) for s in sources]
-    try:
-        with beside.open("wb") as out:
-            out.write(_section(about))
-            out.writelines(blocks)
-            for begin in range(0, len(order), BATCH):
-                rows = order[begin : begin + BATCH]
-                _write_batch(out, descriptors, rows, file_of_row, packets, time_ns + shift, token, interface, notes)
-    finally:
-        for descriptor in descriptors:
-            os.close(descriptor)
-    beside.replace(target)
-    return len(order)
+    _refuse_sources(target, contents.sources)
+    numbering = number_interfaces(
+        contents.points, contents.sources, contents.packets, ethernet=form.ethernet, only=form.point
+    )
+    streams = Streams(contents.time_ns, contents.packets.caplen, _lines(contents, form))
+    shift_ns = _shift(contents.time_ns)
+    ends = np.array([s.stop for s in contents.sources], np.int64)
+    paths = [s.path for s in contents.sources]
+    with Sink(target) as sink, FrameReader(paths, ends, contents.packets) as reader:
+        sink.write(section_block(form.about, APPLICATION))
+        for interface in numbering.interfaces:
+            sink.write(interface_block(interface))
+        composer = _Composer(sink, contents, form, numbering, shift_ns)
+        for frames in _ahead(streams, reader):
+            composer.write(frames)
+            if progress:
+                progress(streams.done, streams.total)
+        if form.rows is None and form.point is None:
+            for statistics in _statistics(numbering, contents, shift_ns):
+                sink.write(statistics_block(statistics))
+    return streams.total
 
 
-def _interfaces(sources: Sequence[Source], packets: Packets) -> tuple[NDArray[np.int64], list[bytes]]:
-    """Return (interface number by row, interface blocks): one for each point and link type."""
-    numbers: dict[tuple[str, int], int] = {}
-    blocks = []
-    interface = np.zeros(len(packets), np.int64)
+def _refuse_sources(target: Path, sources: Sequence[Source]) -> None:
     for source in sources:
-        own = []
-        for link_type in source.link_types or (1,):
-            key = (source.name, link_type)
-            if key not in numbers:
-                numbers[key] = len(numbers)
-                blocks.append(_interface_block(source.name, link_type, source.note))
-            own.append(numbers[key])
-        rows = slice(source.start, source.stop)
-        interface[rows] = np.array(own, np.int64)[packets.interface[rows]]
-    return interface, blocks
+        if target.exists() and target.samefile(source.path):
+            msg = f"{target}: is one of the captures"
+            raise InputError(msg, hint="Captures are evidence and are never written over: name another file.")
 
 
-def _option(code: int, value: bytes) -> bytes:
-    return struct.pack("<HH", code, len(value)) + value + b"\0" * (-len(value) % 4)
+def _lines(contents: Contents, form: Form) -> list[Line]:
+    """Return the rows to write by point."""
+    lines: list[Line] = []
+    for point in range(len(contents.points)) if form.point is None else [form.point]:
+        files = [s for s in contents.sources if s.point == point]
+        rows = range(files[0].start, files[-1].stop) if files else range(0)
+        if form.point is not None:
+            lines.append(rows)
+        elif form.rows is None:
+            lines.append(in_order(contents.time_ns, rows))
+        else:
+            low, high = np.searchsorted(form.rows, (rows.start, rows.stop)).tolist()
+            lines.append(chosen_in_order(contents.time_ns, form.rows[low:high]))
+    return lines
 
 
-def _block(kind: int, body: bytes) -> bytes:
-    length = len(body) + 12
-    return struct.pack("<II", kind, length) + body + struct.pack("<I", length)
+def _shift(time_ns: NDArray[np.int64]) -> int:
+    """Return what is added to all times: pcapng has none before 1970."""
+    return max(0, -int(time_ns.min())) if len(time_ns) else 0
 
 
-def _section(about: str) -> bytes:
-    options = _option(1, about.encode()[:65_000]) + _option(4, b"vanishpoint") + _option(0, b"")
-    return _block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + options)
+def _ahead(streams: Streams, reader: FrameReader) -> Iterator[Frames]:
+    """Yield batches of frames, each read while the one before it is used."""
+
+    def load() -> Frames | None:
+        rows = streams.take()
+        return reader.load(rows) if len(rows) else None
+
+    with ThreadPoolExecutor(1, "reader") as pool:
+        coming = pool.submit(load)
+        while (frames := coming.result()) is not None:
+            coming = pool.submit(load)
+            yield frames
 
 
-def _interface_block(name: str, link_type: int, note: str) -> bytes:
-    options = _option(2, name.encode()) + _option(9, b"\x09")
-    if note:
-        options += _option(1, note.encode()[:65_000])
-    return _block(1, struct.pack("<HHI", link_type, 0, 0) + options + _option(0, b""))
+class _Composer:
+    """Puts blocks together in the buffers of a sink."""
+
+    def __init__(self, sink: Sink, contents: Contents, form: Form, numbering: Numbering, shift_ns: int) -> None:
+        self._sink = sink
+        self._options = form.point is None
+        self._caplen = contents.packets.caplen
+        self._comments = contents.comments if self._options else {}
+        self._commented = np.zeros(len(contents.packets) if self._comments else 0, np.bool_)
+        self._commented[list(self._comments)] = True
+        packets = contents.packets
+        points = np.array([s.point for s in contents.sources], np.int64)
+        self._columns = (
+            packets.caplen, packets.wirelen, contents.time_ns, shift_ns, packets.interface, packets.swapped,
+            contents.token, numbering.first_of_file, numbering.number_of, numbering.link_of, points,
+        )  # fmt: skip
+        self._ethernet = form.ethernet
+
+    def write(self, frames: Frames) -> None:
+        """Write one batch."""
+        ends, blob = self._comments_of(frames.rows)
+        done, count = 0, len(frames.rows)
+        while done < count:
+            comment = int(ends[done] - (ends[done - 1] if done else 0))
+            buffer, at = self._sink.room(int(self._caplen[frames.rows[done]]) + comment + OVERHEAD)
+            at, done = write_packets(
+                buffer, buffer.view(np.uint32), at, done, frames.data, frames.where, frames.rows, frames.file,
+                *self._columns, ends, blob, self._ethernet, self._options,
+            )  # fmt: skip
+            self._sink.filled(at)
+
+    def _comments_of(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """Return (where the comment of each of *rows* ends, all of them in a row): few packets of millions have one."""
+        ends = np.zeros(len(rows), np.int64)
+        if not len(self._commented):
+            return ends, np.zeros(1, np.uint8)
+        places = np.flatnonzero(self._commented[rows])
+        texts = [plain_text(self._comments[row]) for row in rows[places].tolist()]
+        ends[places] = [len(text) for text in texts]
+        return np.cumsum(ends), np.frombuffer(b"".join(texts) or b"\0", np.uint8)
 
 
-def _write_batch(
-    out: BinaryIO, descriptors: Sequence[int], rows: NDArray[np.int64], file_of_row: NDArray[np.int64], packets:
-    Packets,
-    time_ns: NDArray[np.int64], token: NDArray[np.int64], interface: NDArray[np.int64], comments: _Comments,
-) -> None:  # fmt: skip
-    """Write the packets *rows*, which are in order."""
-    source, where = _load(descriptors, rows, file_of_row, packets)
-    lengths, blob = comments.of(rows)
-    ends = np.cumsum(lengths)
-    kept = packets.caplen[rows]
-    buffer = np.empty(int(kept.sum()) + int(lengths.sum()) + 64 * len(rows), np.uint8)
-    size = write_packets(
-        buffer, source, where, kept, packets.wirelen[rows], time_ns[rows], interface[rows], token[rows],
-        ends - lengths, ends, blob,
-    )  # fmt: skip
-    out.write(memoryview(buffer.data)[:size])
-
-
-def _load(
-    descriptors: Sequence[int], rows: NDArray[np.int64], file_of_row: NDArray[np.int64], packets: Packets
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return (bytes, offset of each row's frame in them)."""
-    parts: list[NDArray[np.uint8]] = []
-    where = np.empty(len(rows), np.int64)
-    used = 0
-    files = file_of_row[rows]
-    for number in np.unique(files).tolist():
-        mine = np.flatnonzero(files == number)
-        position = packets.position[rows[mine]]
-        low, high = int(position.min()), int((position + packets.caplen[rows[mine]]).max())
-        if high - low <= ORDINARY_SPAN_BYTES:
-            data = _read(descriptors[number], low, high - low)
-            where[mine] = used + position - low
-            parts.append(data)
-            used += len(data)
-            continue
-        for row in mine.tolist():  # a file whose times jump about: frame by frame
-            data = _read(descriptors[number], int(packets.position[rows[row]]), int(packets.caplen[rows[row]]))
-            where[row] = used
-            parts.append(data)
-            used += len(data)
-    return np.concatenate(parts), where
-
-
-def _read(descriptor: int, position: int, size: int) -> NDArray[np.uint8]:
-    """Return *size* bytes at *position*; shorter only where the file was cut meanwhile."""
-    pieces = []
-    while size > 0:
-        piece = os.pread(descriptor, size, position)
-        if not piece:
-            pieces.append(b"\0" * size)
-            break
-        pieces.append(piece)
-        position += len(piece)
-        size -= len(piece)
-    return np.frombuffer(b"".join(pieces), np.uint8)
+def _statistics(numbering: Numbering, contents: Contents, shift_ns: int) -> list[Statistics]:
+    """Return the counters of each interface; what a point counted as a whole stands at its first."""
+    last = {s.point: int(contents.time_ns[s.start : s.stop].max()) for s in contents.sources if s.stop > s.start}
+    found = []
+    for number, (point, packets) in enumerate(zip(numbering.point, numbering.packets, strict=True)):
+        label = contents.points[point]
+        first = point not in numbering.point[:number]
+        found.append(
+            Statistics(
+                interface=number,
+                time_ns=last.get(point, 0) + shift_ns,
+                delivered=packets,
+                accepted=label.accepted if first else None,
+                kernel_drops=label.kernel_drops if first else None,
+                interface_drops=label.interface_drops if first else None,
+            )
+        )
+    return found
