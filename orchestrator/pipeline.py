@@ -22,7 +22,9 @@ from orchestrator.errors import EvidenceError, InputError
 from orchestrator.model.columns import TCP
 from orchestrator.model.result import PathResult, PointResult, Result
 from orchestrator.model.run import POINT_NAME, FileRecord, PointRecord, RunRecord
+from orchestrator.pcap.cut import select
 from orchestrator.pcap.index import PointIndex, index_points
+from orchestrator.pcap.recut import read_merged, write_recut
 from orchestrator.report.jsonl import result_document, vanished_lines
 from orchestrator.report.text import render
 from orchestrator.written import Written
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from orchestrator.archive.layout import RunDirectory
     from orchestrator.model.plan import CapturePlan
+    from orchestrator.model.wanted import Wanted
     from orchestrator.pcap.writer import Progress
 
 LONGEST_FRAME = 1_600
@@ -89,6 +92,26 @@ def merge(
     if aligned:
         paths += written.aligned(run.aligned if target is None else target.with_suffix(".aligned"), progress)
     return paths
+
+
+def cut(run: RunDirectory, wanted: Wanted, target: Path, progress: Progress | None = None) -> int:
+    """Write the packets of *run* that are *wanted* to *target*, as merge would; return how many.
+
+    Raises:
+        InputError: There is none, or *target* cannot be written.
+    """
+    written = _written(_work_out(run, check_order=False, only_fates=True))
+    return written.cut(target, select(written.table(), wanted), progress)
+
+
+def cut_merged(merged: Path, wanted: Wanted, target: Path, progress: Progress | None = None) -> int:
+    """Write the packets of the file *merged*, which merge wrote, that are *wanted* to *target*; return how many.
+
+    Raises:
+        InputError: There is none, *merged* is something else, or *target* cannot be written.
+    """
+    contents = read_merged(merged)
+    return write_recut(target, contents, select(contents.table, wanted), progress)
 
 
 def _written(stage: _Stage) -> Written:

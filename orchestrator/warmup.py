@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 
 from orchestrator.archive.layout import RunDirectory
-from orchestrator.pipeline import analyse, merge, open_offline
+from orchestrator.model.wanted import Wanted
+from orchestrator.pipeline import analyse, cut_merged, merge, open_offline
 
 PACKETS = 12
 
@@ -22,6 +23,7 @@ def main() -> None:
         open_offline(run, {"a": [folder / "a.pcap"], "b": [folder / "b.pcapng"]}, run_id="warmup")
         analyse(run)
         merge(run, view=True, aligned=True)
+        cut_merged(run.merged, Wanted(points=("a",)), folder / "cut.pcapng")
 
 
 def _capture(delay_us: int, lose: int) -> bytes:

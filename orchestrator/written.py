@@ -9,6 +9,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from orchestrator import __version__
+from orchestrator.pcap.cut import Table
 from orchestrator.pcap.interfaces import Label, Source
 from orchestrator.pcap.remarks import Remarks
 from orchestrator.pcap.writer import Contents, Form, write_capture
@@ -33,8 +34,7 @@ BEFORE_1970 = "All times are moved forward so that the first is 1970-01-01: pcap
 DEINTERLACING = (
     "Link headers are invented, one pair of addresses a point. In Wireshark 4.4 and later set Preferences, Protocols, "
     '"Deinterlacing conversations key" to MAC and interface (-o protocols.conversation_deinterlacing_key:.MI): else '
-    "copies at other points are called retransmissions. Older versions need one file a point: vanishpoint merge "
-    "--aligned, or tshark -2 -R 'frame.interface_id == 0'."
+    "copies at other points are called retransmissions. Older versions: one file a point, vanishpoint merge --aligned."
 )
 
 
@@ -48,13 +48,14 @@ class Written:
         starts = list(accumulate((len(i.packets) for i in indexes), initial=0))
         names = [p.name for p in points]
         remarks = Remarks(names, starts, analysis.token_of_row)
-        self.vanished_rows = remarks.vanished(analysis.vanished)
-        self.reset_rows = remarks.resets(analysis.resets)
-        remarks.duplicates_and_unseen(analysis.packets, [m > 0 for m in analysis.miss_rate], _paths(record, names))
-        self.record = record
-        self.names = names
-        self.point = analysis.point
-        self.contents = Contents(
+        self._vanished = remarks.vanished(analysis.vanished)
+        self._resets = remarks.resets(analysis.resets)
+        lossy = [rate > 0 for rate in analysis.miss_rate]
+        remarks.duplicates_and_unseen(analysis.packets, analysis.reference_ns, lossy, _paths(record, names))
+        self._record = record
+        self._names = names
+        self._point = analysis.point
+        self._contents = Contents(
             packets=analysis.packets,
             time_ns=analysis.reference_ns,
             token=analysis.token_of_row,
@@ -65,21 +66,21 @@ class Written:
 
     def merged(self, path: Path, progress: Progress | None = None) -> int:
         """Write all packets to *path* in order of corrected time, bytes as captured; return how many."""
-        links = {t for s in self.contents.sources if s.stop > s.start for t in s.link_types}
+        links = {t for s in self._contents.sources if s.stop > s.start for t in s.link_types}
         about = self._about("bytes as captured", IDENTITY, DIFFERENT_LINKS if len(links) > 1 else "")
-        return write_capture(path, self.contents, Form(about=about), progress)
+        return write_capture(path, self._contents, Form(about=about), progress)
 
     def view(self, path: Path, progress: Progress | None = None) -> int:
         """Write all packets to *path* as Ethernet with addresses that tell the points apart; return how many."""
         about = self._about("for Wireshark", DEINTERLACING, IDENTITY)
-        return write_capture(path, self.contents, Form(about=about, ethernet=True), progress)
+        return write_capture(path, self._contents, Form(about=about, ethernet=True), progress)
 
     def aligned(self, folder: Path, progress: Progress | None = None) -> list[Path]:
         """Write one file a point into *folder*: corrected times, and nothing else changed; return the files."""
         folder.mkdir(parents=True, exist_ok=True)
-        done, total = 0, len(self.contents.packets)
+        done, total = 0, len(self._contents.packets)
         paths = []
-        for number, name in enumerate(self.names):
+        for number, name in enumerate(self._names):
             path = folder / f"{name}.pcapng"
             about = self._about(f"{name} alone, frames and their numbers as captured")
             before = done
@@ -88,20 +89,35 @@ class Written:
                 if progress:
                     progress(before + written, total)
 
-            done += write_capture(path, self.contents, Form(about=about, point=number), report)
+            done += write_capture(path, self._contents, Form(about=about, point=number), report)
             paths.append(path)
         return paths
 
+    def table(self) -> Table:
+        """Return the packets to choose from for a cut."""
+        times = self._contents.time_ns
+        first = int(times.min()) if len(times) else 0
+        return Table(
+            packets=self._contents.packets,
+            time_ns=times,
+            token=self._contents.token,
+            point=self._point,
+            names=self._names,
+            begin_ns=self._record.opened_ns or first,
+            vanished=self._vanished,
+            resets=self._resets,
+        )
+
     def cut(self, path: Path, rows: NDArray[np.int64], progress: Progress | None = None) -> int:
         """Write the packets *rows* to *path* as in the merged file; return how many."""
-        about = self._about(f"{len(rows):,} of {len(self.contents.packets):,} packets, bytes as captured", IDENTITY)
-        return write_capture(path, self.contents, Form(about=about, rows=rows), progress)
+        about = self._about(f"{len(rows):,} of {len(self._contents.packets):,} packets, bytes as captured", IDENTITY)
+        return write_capture(path, self._contents, Form(about=about, rows=rows), progress)
 
     def _about(self, what: str, *notes: str) -> str:
         """Return the comment of a file."""
-        points = ", ".join(self.names)
-        head = f"vanishpoint {__version__}, run {self.record.run_id}: {points}; {what}; times on one clock."
-        times = self.contents.time_ns
+        points = ", ".join(self._names)
+        head = f"vanishpoint {__version__}, run {self._record.run_id}: {points}; {what}; times on one clock."
+        times = self._contents.time_ns
         shifted = BEFORE_1970 if len(times) and times.min() < 0 else ""
         return "\n".join(line for line in (head, DERIVED, *notes, shifted) if line)
 

@@ -44,6 +44,7 @@ COMMANDS = {
     "analyse": Entry("orchestrator.cli.analyse_cmd:command", "Say where packets vanished and who sent each reset."),
     "add": Entry("orchestrator.cli.add_cmd:command", "Take a third party's capture into a run."),
     "merge": Entry("orchestrator.cli.merge_cmd:command", "Merge captures into one, on one clock."),
+    "cut": Entry("orchestrator.cli.cut_cmd:command", "Cut out a time, a flow, or what vanished with its surroundings."),
     "report": Entry("orchestrator.cli.report_cmd:command", "Print the report of a run."),
     "worker": Entry("orchestrator.cli.worker_cmd:command", "Serve a queue of capture steps at this site."),
     "schema": Entry("orchestrator.cli.schema_cmd:command", "Print the JSON Schema of inventories or playbooks."),

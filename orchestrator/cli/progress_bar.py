@@ -25,17 +25,16 @@ class ProgressBar:
         self._label = label
         self._now = now
         self._begun = now()
-        self._last = 0.0
         self._live = sys.stderr.isatty()
+        self._next = self._begun + (QUIET_S if self._live else LINE_S)
         self._shown = False
 
     def __call__(self, done: int, total: int) -> None:
         """Show that *done* of *total* is done."""
         now = self._now()
-        wait = REDRAW_S if self._live else LINE_S
-        if now - self._begun < QUIET_S or now - self._last < wait:
+        if now < self._next:
             return
-        self._last = now
+        self._next = now + (REDRAW_S if self._live else LINE_S)
         share = done / max(total, 1)
         left = (now - self._begun) * (1 - share) / share if share else 0.0
         text = f"{self._label}  {share:4.0%}  {done:,} of {total:,}  {left:.0f} s left"

@@ -15,6 +15,7 @@ LONGEST_TEXT = 60_000
 
 COMMENT, APPLICATION, NAME, DESCRIPTION, RESOLUTION, FILTER = 1, 4, 2, 3, 9, 11
 INTERFACE_DROPS, FILTER_ACCEPTED, KERNEL_DROPS, DELIVERED = 5, 6, 7, 8
+SECTION = 0x0A0D0D0A
 NANOSECONDS = b"\x09"
 
 
@@ -55,7 +56,7 @@ def _written_out(character: str) -> str:
 def section_block(about: str, application: str) -> bytes:
     """Return the header of a section that says in its comment what it is *about*."""
     options = _text(COMMENT, about) + _text(APPLICATION, application) + _option(0, b"")
-    return _block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + options)
+    return _block(SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + options)
 
 
 def interface_block(interface: Interface) -> bytes:

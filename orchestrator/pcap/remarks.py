@@ -57,19 +57,25 @@ class Remarks:
             self._add(row, f"{RESET} first seen here, {born}; origin {entry.origin}, {entry.cause}")
         return np.array(rows, np.int64)
 
-    def duplicates_and_unseen(self, packets: Packets, lossy: Sequence[bool], paths: Sequence[Sequence[int]]) -> None:
+    def duplicates_and_unseen(
+        self, packets: Packets, time_ns: NDArray[np.int64], lossy: Sequence[bool], paths: Sequence[Sequence[int]]
+    ) -> None:
         """Note repeats at every point, and packets that a *lossy* capture missed between two that have them.
 
-        Args: lossy by point, whether its capture is known to miss packets; paths of point numbers.
+        Args: time_ns int64[:] by row, corrected; lossy by point, whether its capture is known to miss packets; paths
+        of point numbers.
         """
         seen = np.zeros((len(self._names), self._words), np.uint64)
         for point in range(len(self._names)):
             self._note_duplicates(point, seen[point])
         for point in np.flatnonzero(lossy).tolist():
+            rows = [np.empty(0, np.int64)]
             for before, later in _around(point, paths):
                 missed = seen[before] & ~seen[point] & np.bitwise_or.reduce(seen[later], axis=0)
-                if missed.any():
-                    self._note_unseen(point, before, missed, packets)
+                rows.append(self._find(before, missed))
+            found = np.concatenate(rows)
+            found = found[np.argsort(time_ns[found], kind="stable")]  # seen on both sides: where it was first
+            self._note_unseen(point, found[np.unique(self._token[found], return_index=True)[1]], packets)
 
     def _note_duplicates(self, point: int, seen: NDArray[np.uint64]) -> None:
         start, stop = self._starts[point], self._starts[point + 1]
@@ -86,9 +92,8 @@ class Remarks:
         for row, original in zip(found.tolist(), originals.tolist(), strict=True):
             self._add(row, f"{DUPLICATE} of frame {original - start + 1} of {self._names[point]}")
 
-    def _note_unseen(self, point: int, before: int, missed: NDArray[np.uint64], packets: Packets) -> None:
-        """Note *missed* at *before*; only of flows that *point* saw at all, for others may take another way."""
-        rows = self._find(before, missed)
+    def _note_unseen(self, point: int, rows: NDArray[np.int64], packets: Packets) -> None:
+        """Note that *point* missed *rows*; only of flows that it saw at all, for others may take another way."""
         here = packets.flow[self._starts[point] : self._starts[point + 1]]
         flows = np.unique(packets.flow[rows])
         known = flows[np.isin(flows, here)]

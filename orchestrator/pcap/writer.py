@@ -21,7 +21,7 @@ from orchestrator.pcap.streams import Streams, chosen_in_order, in_order
 from orchestrator.pcap.write_kernels import write_packets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -77,7 +77,7 @@ def write_capture(target: Path, contents: Contents, form: Form, progress: Progre
         InputError: *target* cannot be written, or is one of the captures.
         EvidenceError: A capture changed meanwhile.
     """
-    _refuse_sources(target, contents.sources)
+    refuse_to_write_over(target, (s.path for s in contents.sources))
     numbering = number_interfaces(
         contents.points, contents.sources, contents.packets, ethernet=form.ethernet, only=form.point
     )
@@ -100,11 +100,15 @@ def write_capture(target: Path, contents: Contents, form: Form, progress: Progre
     return streams.total
 
 
-def _refuse_sources(target: Path, sources: Sequence[Source]) -> None:
-    for source in sources:
-        if target.exists() and target.samefile(source.path):
-            msg = f"{target}: is one of the captures"
-            raise InputError(msg, hint="Captures are evidence and are never written over: name another file.")
+def refuse_to_write_over(target: Path, captures: Iterable[Path]) -> None:
+    """Make sure that *target* is none of *captures*, by whatever name.
+
+    Raises:
+        InputError: It is one.
+    """
+    if target.exists() and any(path.exists() and target.samefile(path) for path in captures):
+        msg = f"{target}: is one of the captures"
+        raise InputError(msg, hint="Captures are evidence and are never written over: name another file.")
 
 
 def _lines(contents: Contents, form: Form) -> list[Line]:
