@@ -51,7 +51,7 @@ def command(
     from orchestrator.archive.layout import find_run
     from orchestrator.pipeline import cut, cut_merged  # numba takes its time
 
-    with ProgressBar("cutting") as bar:
+    with ProgressBar("cutting", "reading and matching packets") as bar:
         if merged is not None:
             count = cut_merged(merged, asked, output, bar)
         else:

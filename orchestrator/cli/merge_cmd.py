@@ -49,7 +49,7 @@ def command(
     if run is None and output is None:
         msg = "--point needs -o FILE"
         raise click.UsageError(msg)
-    with tempfile.TemporaryDirectory() as scratch, ProgressBar("merging") as bar:
+    with tempfile.TemporaryDirectory() as scratch, ProgressBar("merging", "reading and matching packets") as bar:
         if run is not None:
             directory = find_run(runs, run)
         else:

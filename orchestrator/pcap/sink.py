@@ -46,8 +46,10 @@ class Sink:
             InputError: It cannot be created there.
         """
         self.path = path
-        self._beside = path.with_name(path.name + ".part")
-        self._descriptor, self._direct = _create(self._beside)
+        # A pipe or a device is written to as it is: a rename would put a file in the place of /dev/null.
+        self._renamed = not path.exists() or path.is_file() or path.is_dir()
+        self._beside = path.with_name(path.name + ".part") if self._renamed else path
+        self._descriptor, self._direct = _create(self._beside) if self._renamed else (_open(path, 0), False)
         self._full: queue.Queue[tuple[NDArray[np.uint8], int] | None] = queue.Queue()
         self._free: queue.Queue[NDArray[np.uint8]] = queue.Queue()
         for _ in range(PIECES - 1):
@@ -152,7 +154,7 @@ class Sink:
                 self._finish()
         finally:
             os.close(self._descriptor)
-            if error is not None or self._error is not None:
+            if self._renamed and (error is not None or self._error is not None):
                 with contextlib.suppress(FileNotFoundError):
                     self._beside.unlink()
 
@@ -163,7 +165,8 @@ class Sink:
                 if self._direct:
                     self._use_page_cache()
                 self._write(self._buffer.data[: self._used])
-                self._beside.replace(self.path)
+                if self._renamed:
+                    self._beside.replace(self.path)
             except OSError as failure:
                 self._error = failure
         self._check()
@@ -171,11 +174,15 @@ class Sink:
 
 def _create(path: Path) -> tuple[int, bool]:
     """Create *path*; return (descriptor, whether writes pass by the page cache)."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    flags = os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW  # the name can be guessed: nobody's link may lead elsewhere
+    with contextlib.suppress(InputError):
+        return _open(path, flags | DIRECT), DIRECT != 0
+    return _open(path, flags), False
+
+
+def _open(path: Path, flags: int) -> int:
     try:
-        with contextlib.suppress(OSError):
-            return os.open(path, flags | DIRECT, 0o666), DIRECT != 0
-        return os.open(path, flags, 0o666), False
+        return os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, 0o666)
     except OSError as error:
         msg = f"{path.parent}: {error.strerror}"
         raise InputError(msg, hint="Name a file in a directory that exists and can be written to.") from error

@@ -7,9 +7,15 @@ import json
 import subprocess
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from orchestrator.cli.main import main
+from orchestrator.errors import VanishpointError
+from orchestrator.pcap.interfaces import Label, Source
+from orchestrator.pcap.reader import read_capture
+from orchestrator.pcap.writer import Contents, Form, write_capture
+from tests.support.corpus import corpus_files, needs_corpus
 from tests.support.read_pcapng import read
 from tests.support.wire import ACK, PSH, RST, SYN, Packet, write_pcap
 
@@ -314,3 +320,29 @@ def test_beside_a_named_file_stand_its_view_and_its_aligned_files(captures, tmp_
     beside = ["all.pcapng", "all.view.pcapng", "all.aligned/client.pcapng", "all.aligned/gateway.pcapng"]
     assert capsys.readouterr().out.splitlines() == [str(tmp_path / name) for name in beside]
     assert all((tmp_path / name).stat().st_size > 1_000 for name in beside)
+
+
+@needs_corpus
+@pytest.mark.data
+def test_whatever_can_be_read_can_be_written(tmp_path):
+    """A thousand captures of other people, fuzz crashers among them: every frame once, in each form."""
+    target = tmp_path / "x.pcapng"
+    count = 0
+    for path in corpus_files():
+        try:
+            packets, file = read_capture(path)
+        except VanishpointError:
+            continue
+        source = Source(path=path, point=0, link_types=tuple(file.link_types), start=0, stop=len(packets))
+        contents = Contents(
+            packets=packets, time_ns=packets.time_ns, token=np.arange(len(packets)), points=[Label(name="a")],
+            sources=[source],
+        )  # fmt: skip
+        for form in (Form(about=""), Form(about="", ethernet=True), Form(about="", point=0)):
+            assert write_capture(target, contents, form) == len(packets)
+            document = read(target)
+            assert len(document.packets) == len(packets), path
+            if not form.ethernet:
+                assert sum(len(p.frame) for p in document.packets) == int(packets.caplen.sum()), path
+        count += 1
+    assert count > 900

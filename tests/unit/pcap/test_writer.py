@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import resource
 import struct
+import threading
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,6 +19,7 @@ from orchestrator.model.columns import Packets
 from orchestrator.pcap.interfaces import Label, Source
 from orchestrator.pcap.reader import read_capture
 from orchestrator.pcap.writer import Contents, Form, write_capture
+from tests.support.pcapng import Blocks
 from tests.support.read_pcapng import read
 from tests.support.wire import Packet, write_pcap
 
@@ -295,6 +298,38 @@ def test_a_directory_that_is_not_there_is_said(two, tmp_path):
         write_capture(tmp_path / "nowhere" / "m.pcapng", contents_of(points, ahead), ALL)
 
 
+def test_a_device_or_a_pipe_is_written_to_and_never_replaced(two, tmp_path):
+    """/dev/null is a target that people name; a rename would put a file in its place."""
+    points, ahead = two
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    got = []
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
+    reader.start()
+    write_capture(pipe, contents_of(points, ahead), ALL)
+    reader.join(timeout=10)
+    (tmp_path / "m.pcapng").symlink_to(os.devnull)
+    write_capture(tmp_path / "m.pcapng", contents_of(points, ahead), ALL)
+    write_capture(tmp_path / "again.pcapng", contents_of(points, ahead), ALL)
+
+    assert pipe.is_fifo()
+    assert got == [(tmp_path / "again.pcapng").read_bytes()]
+    assert Path(os.devnull).is_char_device()
+    assert (tmp_path / "m.pcapng").is_char_device()
+
+
+def test_a_link_that_somebody_laid_is_not_followed(two, tmp_path):
+    """In a directory that others can write to, the name of the half file can be guessed."""
+    points, ahead = two
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "m.pcapng.part").symlink_to(victim)
+
+    with pytest.raises(InputError):
+        write_capture(tmp_path / "m.pcapng", contents_of(points, ahead), ALL)
+    assert victim.read_text() == "precious"
+
+
 def test_progress_ends_at_all_packets(two, tmp_path):
     """What a bar is drawn from."""
     points, ahead = two
@@ -304,9 +339,22 @@ def test_progress_ends_at_all_packets(two, tmp_path):
     assert told == [(100, 100)]
 
 
+def write_pcapng(path, records, *, link_type, snaplen, big):
+    blocks = Blocks(">" if big else "<")
+    packets = [blocks.packet(f[:snaplen], t, wire=len(f)) for t, f in records]
+    path.write_bytes(b"".join([blocks.section(), blocks.interface(link_type, snaplen, 9), *packets]))
+    return path
+
+
 a_record = st.tuples(st.integers(0, 2**40), st.binary(max_size=80))
-a_file = st.tuples(
-    st.lists(a_record, max_size=25), st.booleans(), st.sampled_from([1, 101, 113, 147]), st.integers(1, 60)
+a_file = st.fixed_dictionaries(
+    {
+        "records": st.lists(a_record, max_size=25),
+        "write": st.sampled_from([write_pcap, write_pcapng]),
+        "big": st.booleans(),
+        "link_type": st.sampled_from([1, 101, 113, 147]),
+        "snaplen": st.integers(1, 60),
+    }
 )
 
 
@@ -318,11 +366,15 @@ def test_whatever_is_captured_is_written_once(points, chosen):
         paths, truth = {}, []
         for number, files in enumerate(points):
             name = f"p{number}"
-            paths[name] = [
-                write_pcap(Path(folder) / f"{name}-{k}.pcap", records, link_type=link, snaplen=snaplen, big=big)
-                for k, (records, big, link, snaplen) in enumerate(files)
-            ]
-            truth += [(name, t, f[:snaplen], len(f)) for records, _, _, snaplen in files for t, f in records]
+            paths[name] = []
+            for k, how in enumerate(files):
+                records, write, more = (
+                    how["records"],
+                    how["write"],
+                    {x: how[x] for x in ("big", "link_type", "snaplen")},
+                )
+                paths[name].append(write(Path(folder) / f"{name}-{k}", records, **more))
+                truth += [(name, t, f[: more["snaplen"]], len(f)) for t, f in records]
         contents = contents_of(paths)
         target = Path(folder) / "m.pcapng"
         write_capture(target, contents, ALL)
