@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli.captures import EXPECTATION_FAILED, read_points, runs_option
+from orchestrator.cli.progress_bar import ProgressBar
 
 if TYPE_CHECKING:
     from orchestrator.archive.layout import RunDirectory
@@ -57,7 +58,8 @@ def command(
     directory = (
         find_run(runs, run) if run is not None else _open(points, out or runs, inventory, reference, order, out is None)
     )
-    result = analyse(directory, check_order=run is None and order == "given")
+    with ProgressBar("analysing", "reading and matching packets"):
+        result = analyse(directory, check_order=run is None and order == "given")
     path = directory.result if as_json else directory.report_text
     click.echo(path.read_text(encoding="utf-8"), nl=False)
     if not as_json:

@@ -46,6 +46,9 @@ def command(
     if (run is None) == (not points):
         msg = "give either a RUN or --point NAME=FILE"
         raise click.UsageError(msg)
+    if run is not None and reference is not None:
+        msg = "--reference belongs to --point; a run has its own"
+        raise click.UsageError(msg)
     if run is None and output is None:
         msg = "--point needs -o FILE"
         raise click.UsageError(msg)

@@ -15,6 +15,7 @@ import click
 from orchestrator.cli.captures import EXPECTATION_FAILED
 from orchestrator.cli.output import escape
 from orchestrator.cli.plan_cmd import read_overrides
+from orchestrator.cli.progress_bar import ProgressBar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -163,7 +164,11 @@ def _analyse(run: RunDirectory, *, as_json: bool) -> bool:
     """Analyse and merge, print the answer; say whether an expectation failed."""
     from orchestrator.pipeline import analyse
 
-    result = analyse(run, merged=True)
+    if as_json:  # its lines of progress are JSON
+        result = analyse(run, merged=True)
+    else:
+        with ProgressBar("merging", "reading and matching packets") as bar:
+            result = analyse(run, merged=True, progress=bar)
     failed = any(e.outcome == "fail" for e in result.expect)
     if as_json:
         document: dict[str, Any] = json.loads(run.result.read_text(encoding="utf-8"))
