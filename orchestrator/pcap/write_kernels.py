@@ -47,12 +47,10 @@ def ethertype_of_snap(data, at, end):
 
 @inlined
 def link_header(data, link_type, at, end):
-    """Return (bytes of the frame at *at* to leave out, EtherType of the rest; -1: it stands in the frame already).
+    """Return (bytes of the frame at *at* to leave out, EtherType of the rest), for every link type but Ethernet.
 
     What no EtherType can be found for is kept whole.
     """
-    if link_type == 1:
-        return min(np.int64(12), end - at), np.int64(-1)
     if link_type in (12, 14, 101, 228, 229):  # raw IP
         return np.int64(0), ethertype_of_ip(data, at, end)
     if link_type in (0, 108) and at + 4 <= end:  # null, loop
@@ -109,22 +107,6 @@ def direction(data, link_type, at, end):
     return np.int64(0)
 
 
-@inlined
-def put_addresses(out, at, point, swapped, ethertype):
-    """Store invented addresses of a point, the same pair both ways, and the EtherType unless it is negative."""
-    for k in range(2):
-        first = at + 6 * k
-        out[first] = 0x02
-        out[first + 1] = 0x50
-        out[first + 2] = 0
-        out[first + 3] = 0
-        out[first + 4] = point
-        out[first + 5] = 1 if (k == 0) == (swapped != 0) else 2
-    if ethertype >= 0:
-        out[at + 12] = ethertype >> 8
-        out[at + 13] = ethertype & 0xFF
-
-
 @kernel
 def write_packets(
     out, words, at, begin, data, where, rows, file, caplen, wirelen, time_ns, shift_ns, interface, swapped, token,
@@ -161,7 +143,9 @@ def write_packets(
         header = np.int64(0)
         ethertype = np.int64(-1)
         if ethernet:
-            skip, ethertype = link_header(data, link_type, start, start + kept)
+            skip = min(np.int64(12), kept)
+            if link_type != 1:
+                skip, ethertype = link_header(data, link_type, start, start + kept)
             header = np.int64(12) if ethertype < 0 else np.int64(14)
             start += skip
             kept += header - skip
@@ -192,7 +176,15 @@ def write_packets(
         if kept & 3:
             words[word - 1] = 0  # what fills the frame up to a multiple of 4; the frame's last bytes come over it
         if ethernet:
-            put_addresses(out, put, point_of_file[file[i]] & 0xFF, swapped[row], ethertype)
+            # 02:50:00:00:point:end of the receiver, then of the sender: 1 for the end with the lower address, else 2
+            point = point_of_file[file[i]] & 0xFF
+            sender = np.int64(2) if swapped[row] else np.int64(1)
+            words[put >> 2] = 0x00005002
+            words[(put >> 2) + 1] = 0x50020000 | ((3 - sender) << 8) | point
+            words[(put >> 2) + 2] = (sender << 24) | (point << 16)
+            if ethertype >= 0:
+                out[put + 12] = ethertype >> 8
+                out[put + 13] = ethertype & 0xFF
             put += header
             kept -= header
         target = out[put : put + kept]
