@@ -17,10 +17,23 @@ if TYPE_CHECKING:
 
 SCHEMA: dict[str, tuple[str, ...]] = {
     "i8": ("time_ns", "position"),
-    "u8": ("src_hi", "src_lo", "dst_hi", "dst_lo", "flow", "digest"),
-    "u4": ("caplen", "wirelen", "seq", "ack", "payload", "tsval", "tsecr", "link", "kept", "brief"),
-    "u2": ("sport", "dport", "ip_id", "window", "interface", "fragment", "residue", "mss"),
-    "u1": ("family", "protocol", "ttl", "tos", "flags", "swapped", "marks"),
+    "u8": ("src_hi", "src_lo", "dst_hi", "dst_lo", "flow", "digest", "counter"),
+    "u4": (
+        "caplen",
+        "wirelen",
+        "seq",
+        "ack",
+        "payload",
+        "tsval",
+        "tsecr",
+        "link",
+        "kept",
+        "brief",
+        "series",
+        "mirror_sequence",
+    ),
+    "u2": ("sport", "dport", "ip_id", "window", "interface", "fragment", "residue", "mss", "mirror_session"),
+    "u1": ("family", "protocol", "ttl", "tos", "flags", "swapped", "marks", "tunnel"),
 }
 """Column names by NumPy type.
 
@@ -31,6 +44,13 @@ kept, ``brief`` of the first BRIEF_BYTES; ``residue`` ones-complement sum of the
 states it, 0 where there is none; ``mss`` of a SYN's option, 0 without; ``payload`` bytes of transport payload on the
 wire; ``kept`` bytes of it in the file; ``link`` hash of the link-layer header; ``flags`` TCP flags, or type of an
 ICMP message; ``family`` 4, 6, or 0 where no IP was found.
+
+Everything is that of the innermost IP header that can be read. ``tunnel`` code of what directly carries it, 0 for
+none; ``mirror_session`` 1 + the session of the mirror shell (ERSPAN) that a switch put around the frame, 1 for a shell
+without sessions, 0 for none: a sub-point of its own; ``mirror_sequence`` the number of the shell, where
+MARK_MIRROR_SEQUENCE says that there is one; ``series`` of sequence numbers that an encrypted or media packet carries in
+the clear, 0 for none: its kind in SERIES_KIND, the rest a hash of SPI, receiver index, epoch or SSRC, which say nothing
+without the flow; ``counter`` the number of the packet in its series.
 """
 
 DIGEST_BYTES, BRIEF_BYTES = 64, 16
@@ -51,6 +71,17 @@ MARK_FRAGMENT = 16
 """An IP fragment."""
 MARK_ICMP_ERROR = 32
 """An ICMP message that quotes another packet."""
+MARK_MIRROR_SEQUENCE = 64
+"""The mirror shell numbers its frames."""
+
+SERIES_KIND = 7
+"""Bits of ``series`` that say of which kind it is."""
+SERIES_ESP, SERIES_WIREGUARD, SERIES_DTLS, SERIES_RTP = 1, 2, 3, 4
+"""Kinds of series. Counters have 32, 64, 48 and 16 bits. RTP is a guess until its numbers are seen to run."""
+TUNNELS = (
+    "", "IP in IP", "GRE", "VXLAN", "GENEVE", "GTP-U", "MPLS in IP", "L2TP", "CAPWAP", "Teredo", "ERSPAN", "TZSP",
+)  # fmt: skip
+"""Names by ``tunnel``; ERSPAN and TZSP are mirror shells, which exist for the capture alone."""
 
 TCP, UDP, ICMP, ICMP6 = 6, 17, 1, 58
 
@@ -66,6 +97,7 @@ class Packets:
     dst_lo: NDArray[np.uint64]
     flow: NDArray[np.uint64]
     digest: NDArray[np.uint64]
+    counter: NDArray[np.uint64]
     caplen: NDArray[np.uint32]
     wirelen: NDArray[np.uint32]
     seq: NDArray[np.uint32]
@@ -76,6 +108,8 @@ class Packets:
     link: NDArray[np.uint32]
     kept: NDArray[np.uint32]
     brief: NDArray[np.uint32]
+    series: NDArray[np.uint32]
+    mirror_sequence: NDArray[np.uint32]
     sport: NDArray[np.uint16]
     dport: NDArray[np.uint16]
     ip_id: NDArray[np.uint16]
@@ -84,6 +118,7 @@ class Packets:
     fragment: NDArray[np.uint16]
     residue: NDArray[np.uint16]
     mss: NDArray[np.uint16]
+    mirror_session: NDArray[np.uint16]
     family: NDArray[np.uint8]
     protocol: NDArray[np.uint8]
     ttl: NDArray[np.uint8]
@@ -91,6 +126,7 @@ class Packets:
     flags: NDArray[np.uint8]
     swapped: NDArray[np.uint8]
     marks: NDArray[np.uint8]
+    tunnel: NDArray[np.uint8]
 
     def __init__(self, blocks: Sequence[NDArray[Any]]) -> None:
         """Wrap *blocks*, one per type of SCHEMA, each of shape (columns, packets)."""

@@ -10,58 +10,10 @@ import numpy as np
 
 from orchestrator.jit import inlined, kernel
 from orchestrator.model.columns import BRIEF_BYTES, DIGEST_BYTES
-
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-SHIFT = np.uint64(32)
-
-
-@inlined
-def mix(state, value):
-    """Fold *value* into *state*; both uint64."""
-    state = (state ^ value) * GOLDEN
-    return state ^ (state >> SHIFT)
-
-
-@inlined
-def be16(data, at):
-    """Return the big-endian 16-bit number at *at*."""
-    if at < 0 or at + 2 > data.size:  # checked once, the compiler leaves out the checks of each byte
-        raise IndexError
-    return (np.int64(data[at]) << 8) | np.int64(data[at + 1])
-
-
-@inlined
-def be32(data, at):
-    """Return the big-endian 32-bit number at *at*."""
-    if at < 0 or at + 4 > data.size:
-        raise IndexError
-    return (
-        (np.int64(data[at]) << 24) | (np.int64(data[at + 1]) << 16) | (np.int64(data[at + 2]) << 8)
-        | np.int64(data[at + 3])
-    )  # fmt: skip
-
-
-@inlined
-def be64(data, at):
-    """Return the big-endian 64-bit number at *at*, as uint64."""
-    return (np.uint64(be32(data, at)) << SHIFT) | np.uint64(be32(data, at + 4))
-
-
-@inlined
-def digest(data, at, length):
-    """Return a hash of *length* bytes at *at*."""
-    state = np.uint64(length)
-    part = data[at : at + length]  # never longer than the data, and indices that count up from 0 need no check
-    whole = part.size // 8
-    for k in range(whole):
-        word = np.uint64(0)
-        for j in range(8):
-            word = (word << np.uint64(8)) | np.uint64(part[8 * k + j])
-        state = mix(state, word)
-    rest = np.uint64(0)
-    for k in range(8 * whole, part.size):
-        rest = (rest << np.uint64(8)) | np.uint64(part[k])
-    return mix(state, rest)
+from orchestrator.pcap.bytes_kernels import be16, be32, be64, digest, mix
+from orchestrator.pcap.link_kernels import CUT, NO_IP
+from orchestrator.pcap.series_kernels import find_series
+from orchestrator.pcap.tunnel_kernels import EXTENSIONS, skip_extensions
 
 
 @inlined
@@ -83,150 +35,30 @@ def payload_residue(data, ip, version, protocol, l4, l4_length, body, checksum_a
     return 1 + rest % 0xFFFF
 
 
-@inlined
-def ethertype_payload(data, kind, at, end):
-    """Follow VLAN tags, MPLS labels, PPPoE and LLC/SNAP from *kind*; return (offset of IP or -1, hash of tags)."""
-    tags = np.uint64(0)
-    for _ in range(8):
-        if kind in (0x0800, 0x86DD):
-            return at, tags
-        if kind in (0x8100, 0x88A8, 0x9100):
-            if at + 4 > end:
-                return np.int64(-1), tags
-            tags = mix(tags, np.uint64(be16(data, at) & 0x0FFF))
-            kind = be16(data, at + 2)
-            at += 4
-        elif kind in (0x8847, 0x8848):
-            if at + 5 > end:
-                return np.int64(-1), tags
-            bottom = data[at + 2] & 1
-            at += 4
-            if bottom:
-                kind = np.int64(0x86DD) if data[at] >> 4 == 6 else np.int64(0x0800)
-        elif kind == 0x8864:
-            if at + 8 > end:
-                return np.int64(-1), tags
-            protocol = be16(data, at + 6)
-            kind = np.int64(0x0800) if protocol == 0x21 else np.int64(0x86DD) if protocol == 0x57 else np.int64(0)
-            at += 8
-        elif kind <= 1500 and at + 8 <= end and data[at] == 0xAA and data[at + 1] == 0xAA:
-            kind = be16(data, at + 6)
-            at += 8
-        else:
-            return np.int64(-1), tags
-    return np.int64(-1), tags
-
-
-@inlined
-def ppp_payload(data, at, end):
-    """Return the offset of IP behind a PPP header (with or without address and control, compressed or not), or -1."""
-    if at + 2 <= end and data[at] == 0xFF and data[at + 1] == 0x03:
-        at += 2
-    if at + 1 <= end and data[at] in (0x21, 0x57):
-        return at + 1
-    if at + 2 <= end and be16(data, at) in (0x0021, 0x0057):
-        return at + 2
-    return np.int64(-1)
-
-
-@inlined
-def wifi_payload(data, at, end):
-    """Return (offset of IP behind an 802.11 data header or -1, sent to a group, hash of the header)."""
-    if at + 24 > end:
-        return np.int64(-1), False, np.uint64(0)
-    control = np.int64(data[at])
-    flags = np.int64(data[at + 1])
-    if (control >> 2) & 3 != 2 or flags & 0x40:  # not a data frame, or encrypted
-        return np.int64(-1), False, np.uint64(0)
-    subtype = control >> 4
-    group = (data[at + 4] & 1) == 1
-    header = np.int64(24)
-    if flags & 3 == 3:
-        header += 6
-    if subtype & 8:
-        header += 2
-        if flags & 0x80:
-            header += 4
-    if subtype & 4:  # carries no data
-        return np.int64(-1), group, np.uint64(0)
-    link = digest(data, at + 4, 12)
-    start = at + header
-    if start + 8 > end or data[start] != 0xAA or data[start + 1] != 0xAA:
-        return np.int64(-1), group, link
-    offset, _ = ethertype_payload(data, be16(data, start + 6), start + 8, end)
-    return offset, group, link
-
-
-@inlined
-def find_ip(data, link_type, at, end):
-    """Return (offset of the IP header or -1, sent to a group, hash of the link header)."""
-    group = False
-    link = np.uint64(0)
-    ip = np.int64(-1)
-    if link_type == 1:  # Ethernet
-        if at + 14 <= end:
-            group = (data[at] & 1) == 1
-            link = digest(data, at, 12)
-            ip, tags = ethertype_payload(data, be16(data, at + 12), at + 14, end)
-            link = mix(link, tags)
-    elif link_type in (12, 14, 101, 228, 229):  # raw IP
-        ip = at
-    elif link_type in (0, 108):  # null, loop: four bytes of address family in either order
-        ip = at + 4
-    elif link_type == 113:  # Linux cooked v1
-        if at + 16 <= end:
-            packet_type = be16(data, at)
-            group = packet_type in (1, 2)
-            link = mix(np.uint64(packet_type), digest(data, at + 6, 8))
-            ip, _ = ethertype_payload(data, be16(data, at + 14), at + 16, end)
-    elif link_type == 276:  # Linux cooked v2
-        if at + 20 <= end:
-            packet_type = np.int64(data[at + 10])
-            group = packet_type in (1, 2)
-            link = mix(np.uint64(packet_type), np.uint64(be32(data, at + 4)))
-            ip, _ = ethertype_payload(data, be16(data, at), at + 20, end)
-    elif link_type in (9, 50):  # PPP, PPP in HDLC framing
-        ip = ppp_payload(data, at, end)
-    elif link_type == 104:  # Cisco HDLC
-        if at + 4 <= end:
-            ip, _ = ethertype_payload(data, be16(data, at + 2), at + 4, end)
-    elif link_type == 105:  # 802.11
-        ip, group, link = wifi_payload(data, at, end)
-    elif link_type == 127 and at + 4 <= end:  # radiotap
-        header = np.int64(data[at + 2]) | (np.int64(data[at + 3]) << 8)
-        if header >= 8 and at + header <= end:
-            ip, group, link = wifi_payload(data, at + header, end)
-    return ip, group, link
-
-
 @kernel
 def dissect(
-    data, where, caplen, wirelen, time_ns, interface, count, base, link_types, b8, q8, b4, b2, b1, row
-):
+    data, where, caplen, wirelen, time_ns, interface, count, base, ip_at, ip_end, undecoded, b8, q8, b4, b2, b1, row
+):  # fmt: skip
     """Decode *count* frames of a chunk into the blocks of model.columns.Packets from *row* on.
 
-    Args: data uint8[:]; where int64[:] offsets in data; base file offset of data[0]; link_types int64[:] by
-    interface; b8 int64, q8 uint64, b4 uint32, b2 uint16, b1 uint8
-    blocks of shape (columns, packets).
+    Args: data uint8[:]; where int64[:] offsets in data; base file offset of data[0]; ip_at, ip_end int64[:] offsets of
+    the IP header (-1 for none; else 20 bytes are there) and of the end of what is kept; undecoded int64[:] counts what
+    is no IP (link_kernels); b8 int64, q8 uint64, b4 uint32, b2 uint16, b1 uint8 blocks of shape (columns, packets), of
+    which locate_kernels filled its own rows and all else is zero.
     """
     for i in range(count):
         n = row + i
         at = where[i]
-        kept = np.int64(caplen[i])
-        end = at + kept
+        end = ip_end[i]
         b8[0, n] = time_ns[i]
         b8[1, n] = base + at
         b4[0, n] = caplen[i]
         b4[1, n] = wirelen[i]
         b2[4, n] = interface[i]
-        marks = np.int64(0)
-        ip, group, link = find_ip(data, link_types[interface[i]], at, end)
-        b4[7, n] = np.uint32(link & np.uint64(0xFFFFFFFF))
-        if group:
-            marks |= 1
-        if ip < 0 or ip + 20 > end:
-            b1[6, n] = marks
+        ip = ip_at[i]
+        if ip < 0:
             continue
+        marks = np.int64(b1[6, n])
         version = data[ip] >> 4
         fragment = np.int64(0)
         ip_id = np.int64(0)
@@ -238,6 +70,7 @@ def dissect(
             if total == 0:  # segmentation left to the card, more than 64 KiB: the frame length is all there is
                 total = np.int64(wirelen[i]) - (ip - at)
             if header < 20 or total < header:
+                undecoded[NO_IP] += 1
                 b1[6, n] = marks | 2
                 continue
             tos = np.int64(data[ip + 1])
@@ -251,6 +84,8 @@ def dissect(
                 marks |= 1
             l4 = ip + header
             l4_length = total - header
+            if protocol == 51:  # an authentication header hides nothing
+                protocol, l4, l4_length, _, _ = skip_extensions(data, protocol, l4, l4_length, end)
         elif version == 6 and ip + 40 <= end:
             tos = ((np.int64(data[ip]) & 15) << 4) | (np.int64(data[ip + 1]) >> 4)
             l4_length = be16(data, ip + 4)
@@ -265,26 +100,10 @@ def dissect(
             if data[ip + 24] == 0xFF:
                 marks |= 1
             l4 = ip + 40
-            for _ in range(8):
-                if protocol in (0, 43, 60, 51, 44) and l4 + 8 <= end:
-                    if protocol == 44:
-                        fragment = be16(data, l4 + 2) & 0xFFF9
-                        ip_id = be16(data, l4 + 6)
-                        step = np.int64(8)
-                        if fragment == 0:
-                            ip_id = np.int64(0)
-                    elif protocol == 51:
-                        step = (np.int64(data[l4 + 1]) + 2) * 4
-                    else:
-                        step = (np.int64(data[l4 + 1]) + 1) * 8
-                    protocol = np.int64(data[l4])
-                    l4 += step
-                    l4_length -= step
-                    if fragment != 0:
-                        break
-                else:
-                    break
+            if protocol in EXTENSIONS:
+                protocol, l4, l4_length, fragment, ip_id = skip_extensions(data, protocol, l4, l4_length, end)
         else:
+            undecoded[NO_IP if version != 6 else CUT] += 1
             b1[6, n] = marks | 2
             continue
         sport = np.int64(0)
@@ -300,6 +119,7 @@ def dissect(
         body = l4
         code = np.uint64(0)
         residue = np.int64(0)
+        checksum_at = np.int64(0)
         mss = np.int64(0)
         if fragment != 0:
             marks |= 16
@@ -338,7 +158,7 @@ def dissect(
                 if flags & 16 == 0:
                     ack = np.int64(0)
                 if payload > 0 and body <= end:
-                    residue = payload_residue(data, ip, version, protocol, l4, l4_length, body, l4 + 16)
+                    checksum_at = l4 + 16
         elif protocol == 17:
             if l4 + 8 > end:
                 marks |= 2
@@ -348,7 +168,7 @@ def dissect(
                 body = l4 + 8
                 payload = max(l4_length - 8, 0)
                 if payload > 0 and be16(data, l4 + 6) != 0:
-                    residue = payload_residue(data, ip, version, protocol, l4, l4_length, body, l4 + 6)
+                    checksum_at = l4 + 6
         elif protocol in (1, 58):
             if l4 + 8 > end:
                 marks |= 2
@@ -365,6 +185,15 @@ def dissect(
                 code = np.uint64(1 + np.int64(data[l4 + 1]))
                 body = l4 + 8
                 payload = max(l4_length - 8, 0)
+        elif protocol in EXTENSIONS:  # an extension header that is not kept
+            marks |= 2
+        if protocol != 6 and fragment == 0:
+            series, counter = find_series(data, protocol, l4, payload, end, sport, dport)
+            if series:
+                b4[10, n] = series
+                q8[6, n] = counter
+        if checksum_at:
+            residue = payload_residue(data, ip, version, protocol, l4, l4_length, body, checksum_at)
         available = max(min(end, body + payload) - body, 0)
         whole = digest(data, body, min(available, DIGEST_BYTES)) ^ code
         short = digest(data, body, min(available, BRIEF_BYTES)) ^ code

@@ -14,6 +14,8 @@ from orchestrator.pcap.capture_file import CaptureFile
 from orchestrator.pcap.dissect_kernels import dissect
 from orchestrator.pcap.formats import refusal
 from orchestrator.pcap.growing import GrowingTable
+from orchestrator.pcap.link_kernels import CODES
+from orchestrator.pcap.locate_kernels import locate, look_deeper
 from orchestrator.pcap.pcap_header import PROBE_BYTES, PcapHeader, read_pcap_header
 from orchestrator.pcap.record_kernels import (
     CLAIMED,
@@ -33,6 +35,7 @@ from orchestrator.pcap.record_kernels import (
 )
 from orchestrator.pcap.sections import SECTION_MARK, Sections, size_in_words
 from orchestrator.pcap.source import open_source
+from orchestrator.pcap.undecoded import named_counts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +65,10 @@ class _Walk:
     table: GrowingTable = field(default_factory=GrowingTable)
     tally: NDArray[np.int64] = field(default_factory=lambda: np.zeros(TALLIES, np.int64))
     first_contradicting: int = 0
+    places: NDArray[np.int64] = field(default_factory=lambda: np.empty((3, RECORDS_A_CALL), np.int64))
+    """By record of a call: where IP begins, where it ends, which records need a deeper look."""
+    undecoded: NDArray[np.int64] = field(default_factory=lambda: np.zeros(CODES, np.int64))
+    """Frames without IP by what they are instead."""
     _over: bool = False
 
     @property
@@ -198,14 +205,26 @@ def _decode(walk: _Walk, chunk: NDArray[np.uint8], base: int, count: int, arrays
     if walk.sections.first:
         interface[:count] += np.uint16(walk.sections.first)
     link_types = walk.sections.link_types if walk.header is None else np.array([walk.header.link_type], np.int64)
-    target: tuple[Any, ...] = (*blocks, walk.table.count)
-    dissect(chunk, where, caplen, wirelen, time_ns, interface, count, base, link_types, *target)
+    b8, q8, b4, b2, b1 = blocks
+    ip_at, ip_end, deeper = walk.places
+    row = walk.table.count
+    later = locate(chunk, where, caplen, interface, count, link_types, ip_at, ip_end, deeper, b4, b1, row)
+    if later:
+        look_deeper(
+            chunk, where, caplen, wirelen, interface, deeper, later, link_types, walk.undecoded, ip_at, ip_end,
+            b4, b2, b1, row,
+        )  # fmt: skip
+    dissect(
+        chunk, where, caplen, wirelen, time_ns, interface, count, base, ip_at, ip_end, walk.undecoded,
+        b8, q8, b4, b2, b1, row,
+    )  # fmt: skip
     walk.table.count += count
 
 
 def _sum_up(walk: _Walk) -> None:
     """Note what was counted on the way."""
     file, tally = walk.file, walk.tally
+    file.not_decoded = named_counts(walk.undecoded)
     if walk.source.defect is not None:
         file.defects = [f"{walk.source.defect}, behind record {walk.table.count:,}"]
     file.defects += walk.sections.complaints

@@ -10,6 +10,7 @@ import zstandard
 from hypothesis import strategies as st
 
 from tests.support.pcapng import Blocks
+from tests.support.shells import checked, erspan, ethernet, geneve, gre, gtp, ip4, ip6, udp, vxlan
 from tests.support.wire import ACK, SYN, Packet
 
 if TYPE_CHECKING:
@@ -59,20 +60,41 @@ def conversation() -> list[Packet]:
     ]
 
 
+def shells(packet: bytes) -> list[bytes]:
+    """Return *packet* in one encapsulation after the other, with the odd encrypted or fragmented one beside it."""
+    frame = ethernet(0x0800, packet)
+    six = ip6(44, b"\x06\0\0\1\0\0\0\7" + packet[20:])
+    inside = [
+        gre(0x0800, packet, key=1, sequence=2), gre(0x6558, frame), vxlan(frame), geneve(0x6558, frame), ip4(4, packet),
+        gtp(packet, flags=0x34, optional=b"\0\0\0\x85\1\0\1\0"), erspan(2, 1, 7, frame), erspan(3, 1, 8, frame),
+        udp(37008, b"\1\0\0\1\x0a\1\x55\1" + frame), udp(1701, b"\0\2\0\1\0\2\xff\x03\0\x21" + packet),
+        ip4(115, b"\0\0\0\7" + frame), vxlan(ethernet(0x0800, gre(0x0800, ip4(4, packet)))),
+        ip4(50, bytes(range(60))), udp(4500, bytes(range(60))), udp(4433, b"\x17\xfe\xfd" + bytes(60)),
+        udp(51_820, b"\4\0\0\0" + bytes(60)), udp(10_000, b"\x80\x08" + bytes(60)),
+        ip4(1, b"\3\1\0\0" + bytes(4) + packet),
+    ]  # fmt: skip
+    mpls = ethernet(0x8847, b"\0\0\x11\x40" + bytes(4) + frame)
+    return [*(ethernet(0x0800, p) for p in inside), ethernet(0x86DD, six), mpls, ethernet(0x0806, bytes(28))]
+
+
 def samples() -> list[bytes]:
     """Return small captures: pcap and pcapng of both byte orders, with every block and many a link type, and packed."""
     frames = [packet.bytes() for packet in conversation()]
-    plain = [_pcap(order, frames, link_type) for order in "<>" for link_type in (101, 1, 113, 105, 127, 9, 276, 0)]
+    plain = [_pcap(order, frames, link_type) for order in "<>" for link_type in (101, *LINK_HEADERS)]
+    plain += [_pcap(order, shells(checked(frames[2])), 1) for order in "<>"]
     blocks = [_pcapng(Blocks(order), frames) for order in "<>"]
     packed = [gzip.compress(plain[0]), zstandard.ZstdCompressor().compress(blocks[0])]
     return [*plain, *blocks, *packed]
 
 
+SNAP_IP = b"\xaa\xaa\x03\0\0\0\x08\0"
+WIFI = b"\x08\x01" + bytes(22) + SNAP_IP
 LINK_HEADERS = {
-    1: bytes(12) + b"\x08\0", 113: b"\0\0\0\x01\0\x06\x02\0\0\0\0\x01\0\0\x08\0",
-    105: b"\x08\x01" + bytes(22) + b"\xaa\xaa\x03\0\0\0\x08\0", 127: b"\0\0\x08\0\0\0\0\0\x08\x01" + bytes(22)
-    + b"\xaa\xaa\x03\0\0\0\x08\0", 9: b"\0\x21", 276: b"\x08\0\0\0\0\0\0\x02\0\x01\0\x06\x02\0\0\0\0\x01\0\0",
-    0: b"\x02\0\0\0",
+    0: b"\x02\0\0\0", 1: bytes(12) + b"\x08\0", 9: b"\0\x21", 105: WIFI,
+    113: b"\0\0\0\x01\0\x06\x02\0\0\0\0\x01\0\0\x08\0", 117: b"\x3d" + bytes(63),
+    119: b"\x80\x21\x10\x02\0\0\0\x0c" + bytes(4) + WIFI, 127: b"\0\0\x08\0\0\0\0\0" + WIFI, 147: bytes(4),
+    192: b"\0\0\x0c\0\x69\0\0\0" + bytes(4) + b"\x88\x01" + bytes(22) + b"\x80\0" + bytes(14) + SNAP_IP,
+    276: b"\x08\0\0\0\0\0\0\x02\0\x01\0\x06\x02\0\0\0\0\x01\0\0", 285: bytes(20) + b"\x08\0",
 }  # fmt: skip
 
 

@@ -2,58 +2,12 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 
 from orchestrator.pcap.reader import read_capture
 from tests.support.wire import Packet, write_pcap
 
 IP = Packet("10.0.0.1", "10.0.0.2", 1234, 80, 77, payload=b"hello", seq=9, ack=8, tsval=55).bytes()
-SNAP = b"\xaa\xaa\x03\0\0\0"
-
-
-def ethernet(kind, body):
-    return b"\x02\0\0\0\0\x01\x02\0\0\0\0\x02" + struct.pack(">H", kind) + body
-
-
-@pytest.mark.parametrize(
-    ("link_type", "frame"),
-    [
-        pytest.param(1, ethernet(0x0800, IP), id="ethernet"),
-        pytest.param(1, ethernet(0x8100, b"\0\x14\x08\0" + IP), id="vlan"),
-        pytest.param(1, ethernet(0x88A8, b"\0\x14\x81\0\0\x15\x08\0" + IP), id="qinq"),
-        pytest.param(1, ethernet(0x8847, b"\0\0\x11\x40" + IP), id="mpls"),
-        pytest.param(1, ethernet(0x8864, b"\x11\0\0\x01\0\x40\0\x21" + IP), id="pppoe"),
-        pytest.param(1, ethernet(len(IP) + 8, SNAP + b"\x08\0" + IP), id="llc-snap"),
-        pytest.param(1, ethernet(0x0800, IP) + b"\0" * 20, id="padded"),
-        pytest.param(101, IP, id="raw"),
-        pytest.param(12, IP, id="raw-bsd"),
-        pytest.param(228, IP, id="ipv4"),
-        pytest.param(0, b"\x02\0\0\0" + IP, id="null"),
-        pytest.param(108, b"\0\0\0\x02" + IP, id="loop"),
-        pytest.param(9, b"\0\x21" + IP, id="ppp"),
-        pytest.param(9, b"\x21" + IP, id="ppp-compressed"),
-        pytest.param(50, b"\xff\x03\0\x21" + IP, id="ppp-hdlc"),
-        pytest.param(104, b"\x0f\0\x08\0" + IP, id="cisco-hdlc"),
-        pytest.param(113, b"\0\0\0\x01\0\x06\x02\0\0\0\0\x01\0\0\x08\0" + IP, id="cooked"),
-        pytest.param(276, b"\x08\0\0\0\0\0\0\x02\0\x01\0\x06\x02\0\0\0\0\x01\0\0" + IP, id="cooked-2"),
-        pytest.param(105, b"\x08\x01" + b"\0" * 22 + SNAP + b"\x08\0" + IP, id="802.11"),
-        pytest.param(105, b"\x88\x01" + b"\0" * 24 + SNAP + b"\x08\0" + IP, id="802.11-qos"),
-        pytest.param(127, b"\0\0\x08\0\0\0\0\0\x08\x01" + b"\0" * 22 + SNAP + b"\x08\0" + IP, id="radiotap"),
-    ],
-)
-def test_every_link_type_yields_the_same_packet(tmp_path, link_type, frame):
-    """One packet in different clothes has one identity and one flow."""
-    bare, _ = read_capture(write_pcap(tmp_path / "bare.pcap", [(0, IP)]))
-
-    packets, file = read_capture(write_pcap(tmp_path / "a.pcap", [(10**18 + 7, frame)], link_type=link_type))
-
-    assert file.defects == []
-    same = "digest brief residue flow src_lo dst_lo sport dport ip_id seq ack payload tsval"
-    for column in same.split():
-        assert getattr(packets, column)[0] == getattr(bare, column)[0], column
-    assert packets.time_ns[0] == 10**18 + 7
 
 
 @pytest.mark.parametrize("big", [False, True])
