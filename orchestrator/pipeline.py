@@ -359,7 +359,7 @@ def _point_result(order: int, point: PointRecord, index: PointIndex, analysis: A
         link_type=", ".join(dict.fromkeys(f.link_type_name for f in index.files)), quality=quality,
         reasons=tuple(reasons),
         kernel_drops=drops, capture_miss_rate=missed, offloads=offloads,
-        files=_files_in_order(point, index), clock=clock,
+        files=_files_in_order(point, index), clock=clock, not_decoded=index.not_decoded,
     )  # fmt: skip
 
 

@@ -31,6 +31,8 @@ class PointResult:
     files: tuple[tuple[FileRecord, int], ...]
     """Files in order, with their packet counts."""
     clock: ClockModel
+    not_decoded: tuple[tuple[str, int], ...] = ()
+    """Frames without IP by what they are, the most first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

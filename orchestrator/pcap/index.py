@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -38,6 +39,14 @@ class PointIndex:
         """Why this point delivered nothing; None where at least one file could be read."""
         errors = [f.error for f in self.files]
         return None if None in errors else next((e for e in errors if e is not None), None)
+
+    @property
+    def not_decoded(self) -> tuple[tuple[str, int], ...]:
+        """Frames without IP by what they are, of all files, the most first."""
+        counts: Counter[str] = Counter()
+        for file in self.files:
+            counts.update(file.not_decoded)
+        return tuple(counts.most_common())
 
     @property
     def drops(self) -> int | None:

@@ -118,7 +118,7 @@ def _point(p: PointResult) -> dict[str, Any]:
         "last": timestamp(p.last_ns), "link_type": p.link_type, "quality": p.quality, "reasons": list(p.reasons),
         "kernel_drops": p.kernel_drops, "capture_miss_rate": p.capture_miss_rate, "offloads": list(p.offloads),
         "files": [{"path": f.path, "sha256": f.sha256, "size": f.size_bytes, "packets": n} for f, n in p.files],
-        "clock": _clock(p.clock),
+        "clock": _clock(p.clock), "not_decoded": dict(p.not_decoded),
     }  # fmt: skip
 
 

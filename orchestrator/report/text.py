@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 WIDTH = 110
 MOST_FINDINGS = 9
+MOST_KINDS = 6
+NOTEWORTHY = 0.01
+"""Share of a point's frames; a few ARP and STP frames are everywhere."""
 ANSWER = {"yes": "YES", "no": "NO", "cannot-tell": "CANNOT TELL"}
 BAR = 8
 """Characters of the longest loss bar."""
@@ -246,6 +249,9 @@ def _not_shown(result: Result) -> list[str]:  # noqa: C901  # one case a line re
     for point in result.points:
         if point.quality != "good":
             lines += _wrapped(f"{point.name} is {point.quality}: {'; '.join(point.reasons)}", " QUALITY     ", " " * 13)
+        if sum(count for _, count in point.not_decoded) > point.packets * NOTEWORTHY:
+            named = ", ".join(f"{name} {count:,}" for name, count in point.not_decoded[:MOST_KINDS])
+            lines += _wrapped(f"frames of {point.name} without IP that can be read: {named}", " NOT DECODED ", " " * 13)
     for warning in result.warnings:
         lines += _wrapped(warning, " NOTE        ", " " * 13)
     return lines

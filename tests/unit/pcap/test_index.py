@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import struct
 
 import numpy as np
 import pytest
 
+from orchestrator.archive.layout import RunDirectory
 from orchestrator.errors import CaptureFileError
 from orchestrator.pcap.index import index_points
 from orchestrator.pcap.reader import read_capture
+from orchestrator.pipeline import analyse, open_offline
+from tests.support.shells import ethernet
 from tests.support.wire import Packet, write_pcap
 
 MANY = 12_000
@@ -97,3 +101,18 @@ def test_a_point_without_a_readable_file_says_why_and_the_others_go_on(tmp_path)
     assert len(second.packets) == 0
     with pytest.raises(CaptureFileError, match="Solaris snoop"):
         index_points([[tmp_path / "b"]])
+
+
+def test_what_is_not_decoded_is_told_in_the_answer(tmp_path):
+    """Summed up over the files of a point, the most first, in result.json and in the report."""
+    for name, kinds in (("a", [0x0806, 0x88CC, 0x88CC]), ("b", [0x0806, 0x0806, 0x0800])):
+        frames = [(k, ethernet(kind, frame(k))) for k, kind in enumerate(kinds)]
+        write_pcap(tmp_path / name, frames, link_type=1)
+    run = RunDirectory(tmp_path / "run")
+    open_offline(run, {"near": [tmp_path / "a", tmp_path / "b"]}, run_id="20260101-000000-test")
+
+    (point,) = analyse(run).points
+
+    assert point.not_decoded == (("ARP", 3), ("LLDP", 2))
+    assert json.loads(run.result.read_text())["points"][0]["not_decoded"] == {"ARP": 3, "LLDP": 2}
+    assert "frames of near without IP that can be read: ARP 3, LLDP 2" in run.report_text.read_text()
