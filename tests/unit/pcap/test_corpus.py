@@ -70,9 +70,10 @@ def time_ns(text):
 
 NOT_DECODED = {
     "802_15_4-data.pcap", "LINKTYPE_PKTAP.pcap", "LINKTYPE_USER2_PKTAP.pcap", "arcnet-rfc1051-arp-icmp-http.pcap",
-    "arcnet-rfc1201-arp-icmp-http.pcap", "arista_ether.pcap", "bgp-aigp.pcap",
+    "arcnet-rfc1201-arp-icmp-http.pcap", "arista_ether.pcap", "bgp-aigp.pcap", "icmp-icmp_print-oobr-2.pcap",
+    "vrrp-vrrp_print-oobr.pcap",
 }  # fmt: skip
-"""Link types, and a vendor's header, that are counted and named here."""
+"""Link types, a vendor's header, and long addresses of frame relay: counted and named here."""
 ONLY_QUOTED = {
     "PIM_register_register-stop.pcap", "nhrp-trace.pcap", "of13_ericsson.pcapng", "pim-packet-assortment.pcap",
     "sflow-print-v6.pcap", "sflow_expanded.pcap", "various_gre.pcap",
@@ -125,6 +126,8 @@ def last_layer(fields):
     number = protocols[: places[-1]].count(family)
     addresses = tuple(nth(fields[f"{family}.{end}"], number) for end in ("src", "dst"))
     carried = protocols[places[-1] + 1] if len(protocols) > places[-1] + 1 else ""
+    if not any(addresses):
+        return None
     if carried not in ("tcp", "udp"):
         return *addresses, None
     number = protocols[: places[-1]].count(carried)
