@@ -9,6 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 from orchestrator.model.columns import MARK_FRAGMENT, MARK_MIRROR_SEQUENCE, TUNNELS
 from orchestrator.pcap.reader import read_capture
+from tests.support.offline import analyse_files, segment
 from tests.support.shells import checked, erspan, ethernet, geneve, gre, gtp, ip4, ip6, udp, vxlan
 from tests.support.wire import Packet, write_pcap
 
@@ -221,3 +222,26 @@ def test_the_hash_of_the_link_is_that_of_the_mirrored_frame(tmp_path):
     )  # fmt: skip
     assert packets.link[0] == packets.link[1]
     assert len(set(packets.link.tolist())) == 6
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        pytest.param(vxlan, id="vxlan"),
+        pytest.param(lambda f: erspan(2, 5, 9, f), id="erspan"),
+        pytest.param(lambda f: gre(0x6558, f), id="gre"),
+    ],
+)
+def test_a_point_inside_a_tunnel_is_compared_with_a_bare_one(tmp_path, wrap):
+    """Everything is delivered but what was dropped: one datagram, named exactly."""
+    questions = [Packet("10.0.0.1", "10.0.0.2", 4000, 53, k, 64, b"%d" % k, 17).bytes() for k in range(200)]
+    flow = [checked(p) for p in questions]
+    hop = [checked(p[:8] + bytes([p[8] - 1]) + p[9:]) for p in flow]
+    near = [(k * 10**7, ethernet(0x0800, p)) for k, p in enumerate(flow)]
+    far = [(k * 10**7 + 10**6, ethernet(0x0800, wrap(ethernet(0x0800, p)))) for k, p in enumerate(hop) if k != 77]
+    files = {name: write_pcap(tmp_path / name, rows, link_type=1) for name, rows in (("near", near), ("far", far))}
+
+    result = analyse_files(tmp_path, files)
+
+    assert segment(result, "near", "far").delivered == 199
+    assert [v.frame for v in result.vanished] == [78]
