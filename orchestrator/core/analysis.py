@@ -56,6 +56,8 @@ class Observed:
     clock_samples: tuple[ClockSample, ...] = ()
     captured_whole_window: bool = False
     """Armed before the window opened and stopped by us after it closed."""
+    gaps_ns: tuple[tuple[int, int], ...] = ()
+    """Times, on the point's own clock, in which its silence says nothing: its file is damaged there."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -215,6 +217,7 @@ def _facts(
                 packets=len(one.packets),
                 complete=one.complete,
                 uncertainty_ns=clock.uncertainty_ns,
+                gaps_ns=clock.to_reference(np.array(one.gaps_ns, np.int64).reshape(-1, 2)),
             )
         )
     return facts

@@ -310,15 +310,15 @@ def _trust(
     pair = routes.pair[chosen]
     for column in range(position + 1, len(points)):
         far = points[column]
-        inside = _inside(tokens, corrected_ns, facts[far], near, far, members, seen, position, column, sent_at)
+        inside, blind = _inside(tokens, corrected_ns, facts[far], near, far, members, seen, position, column, sent_at)
         known = ~np.isin(pair, [p for p, passed_by in routes.elsewhere if passed_by == far])
         chance = _miss_probability(facts[far], verdicts.miss_rate[far])
-        counts = inside & known & (chance < 1.0)
+        counts = inside & known & ~blind & (chance < 1.0)
         trusted[counts & (trusted < 0) & (chance == 0.0)] = far
         hidden[counts] *= chance
         doubt[~inside & (doubt == 0)] = EDGE
         doubt[~known] = ELSEWHERE
-        doubt[inside & known & (chance > 0) & (doubt != ELSEWHERE)] = LOSSY
+        doubt[inside & known & (blind | (chance > 0)) & (doubt != ELSEWHERE)] = LOSSY
     fallback = (trusted < 0) & (hidden < 1.0)
     trusted[fallback] = points[position + 1]
     return trusted, hidden, doubt
@@ -327,8 +327,11 @@ def _trust(
 def _inside(
     tokens: Tokens, corrected_ns: NDArray[np.int64], facts: PointFacts, near: int, far: int,
     members: NDArray[np.int64], seen: NDArray[np.bool_], position: int, column: int, sent_at: NDArray[np.int64],
-) -> NDArray[np.bool_]:  # fmt: skip
-    """Say for tokens last seen at *near* at *sent_at* whether *far* was capturing when they would have passed it."""
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:  # fmt: skip
+    """Say for tokens last seen at *near* at *sent_at* whether *far* was capturing when they would have passed it.
+
+    Returns (whether it was, whether they may have passed it in a gap of its files).
+    """
     both = members[seen[:, position] & seen[:, column]]
     inside = np.zeros(len(sent_at), np.bool_)
     low, high = 0, 1_000_000_000
@@ -341,7 +344,10 @@ def _inside(
     if facts.uncertainty_ns is not None:
         margin = facts.uncertainty_ns if not len(both) else 0
         inside |= (sent_at + low - margin >= facts.start_ns) & (sent_at + high + margin <= facts.end_ns)
-    return inside
+    blind = np.zeros(len(sent_at), np.bool_)
+    for start, end in facts.gaps_ns.tolist():
+        blind |= (sent_at + high >= start) & (sent_at + low <= end)
+    return inside, blind
 
 
 def _decide(

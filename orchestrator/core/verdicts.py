@@ -43,6 +43,8 @@ class PointFacts:
     complete: bool = True
     """False where the platform does not see everything: such a point never accuses."""
     uncertainty_ns: int | None = 0
+    gaps_ns: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), np.int64))
+    """Beginning and end of times in which packets are missing in its files."""
 
 
 @dataclass(slots=True, kw_only=True)

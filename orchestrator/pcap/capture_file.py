@@ -28,6 +28,8 @@ class CaptureFile:
     link_types: list[int] = field(default_factory=list)
     """By interface, numbered on through the sections of the file."""
     defects: list[str] = field(default_factory=list)
+    cut: bool = False
+    """Damaged, so that packets behind the last one are missing."""
     drops: int | None = None
     """Packets that the file itself says are missing in it; None where it says nothing."""
     not_decoded: dict[str, int] = field(default_factory=dict)

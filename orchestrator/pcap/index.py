@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from orchestrator.errors import CaptureFileError
 from orchestrator.model.columns import Packets
 from orchestrator.pcap.capture_file import CaptureFile
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+LONG_NS = 10 * 365 * 86_400 * 1_000_000_000
+"""Where a gap has no end: longer than any capture."""
 THREADS = 2
 """Kernels release the GIL; a thread a file keeps two cores busy."""
 
@@ -39,6 +43,26 @@ class PointIndex:
         """Why this point delivered nothing; None where at least one file could be read."""
         errors = [f.error for f in self.files]
         return None if None in errors else next((e for e in errors if e is not None), None)
+
+    @property
+    def gaps_ns(self) -> tuple[tuple[int, int], ...]:
+        """Times, on the point's own clock, of which packets may be missing because a file is damaged or unreadable.
+
+        A damaged file says nothing from its last packet to the beginning of the next file; where a file cannot be read
+        at all, nobody knows when it was, so it may have been whenever no other file was.
+        """
+        if not any(f.cut or f.error for f in self.files):
+            return ()
+        ends = np.cumsum(self.counts)
+        times = [self.packets.time_ns[end - count : end] for end, count in zip(ends, self.counts, strict=True)]
+        spans = [(int(t.min()), int(t.max())) for t in times if len(t)]
+        if not spans:
+            return ()
+        lost = any(f.error or (f.cut and not len(t)) for f, t in zip(self.files, times, strict=True))
+        doubtful = [int(t.max()) for f, t in zip(self.files, times, strict=True) if len(t) and (f.cut or lost)]
+        starts = [start for start, _ in spans]
+        gaps = [(end, min((s for s in starts if s >= end), default=end + LONG_NS)) for end in doubtful]
+        return ((min(starts) - LONG_NS, min(starts)), *gaps) if lost else tuple(gaps)
 
     @property
     def not_decoded(self) -> tuple[tuple[str, int], ...]:

@@ -83,6 +83,7 @@ class _Walk:
     def end(self, defect: str) -> None:
         """Read no further, because of *defect*."""
         self._over = True
+        self.file.cut = True
         self.file.defects.append(defect)
 
 
@@ -227,6 +228,7 @@ def _sum_up(walk: _Walk) -> None:
     file.not_decoded = named_counts(walk.undecoded)
     if walk.source.defect is not None:
         file.defects = [f"{walk.source.defect}, behind record {walk.table.count:,}"]
+        file.cut = True
     file.defects += walk.sections.complaints
     if walk.header is None:
         file.link_types = walk.sections.link_types.tolist()
@@ -237,5 +239,6 @@ def _sum_up(walk: _Walk) -> None:
     if tally[CONTRADICTING]:
         first = f"the first where record {walk.first_contradicting:,} is due"
         file.defects.append(f"{int(tally[CONTRADICTING]):,} packets contradict their blocks and are left out, {first}")
+        file.drops = (file.drops or 0) + int(tally[CONTRADICTING])
     if tally[WITHOUT_TIME]:
         file.defects.append(f"{int(tally[WITHOUT_TIME]):,} packets have no time of their own (simple packet blocks)")

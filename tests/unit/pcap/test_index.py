@@ -116,3 +116,48 @@ def test_what_is_not_decoded_is_told_in_the_answer(tmp_path):
     assert point.not_decoded == (("ARP", 3), ("LLDP", 2))
     assert json.loads(run.result.read_text())["points"][0]["not_decoded"] == {"ARP": 3, "LLDP": 2}
     assert "frames of near without IP that can be read: ARP 3, LLDP 2" in run.report_text.read_text()
+
+
+SECOND = 10**9
+
+
+@pytest.mark.parametrize(
+    ("damage", "gaps"),
+    [
+        pytest.param({}, [], id="sound"),
+        pytest.param({"a1": "cut"}, [(21, 30)], id="until-the-next-file"),
+        pytest.param({"a2": "cut"}, [(31, None)], id="to-the-end"),
+        pytest.param({"a0": "cut", "a2": "cut"}, [(11, 20), (31, None)], id="two"),
+        pytest.param({"a1": "gone"}, [(None, 10), (12, 30), (32, None)], id="nobody-knows-when-that-file-was"),
+        pytest.param({"a1": "empty"}, [(None, 10), (12, 30), (32, None)], id="damaged-before-its-first-packet"),
+    ],
+)
+def test_where_a_file_is_damaged_the_point_is_blind(tmp_path, damage, gaps):
+    """From the last packet before the damage to the first of the next file, on the point's own clock."""
+    for path in ring(tmp_path, [("a0", 10), ("a1", 20), ("a2", 30)]):
+        content = path.read_bytes()
+        kept = {"cut": content[:-1], "gone": b"x", "empty": content[:30]}
+        path.write_bytes(kept.get(damage.get(path.name, ""), content))
+
+    (index,) = index_points([sorted(tmp_path.iterdir())])
+
+    assert [tuple(None if abs(t) > 10**15 else t // SECOND for t in gap) for gap in index.gaps_ns] == gaps
+
+
+@pytest.mark.parametrize(("damage", "vanished", "undecided"), [("none", 0, 0), ("cut", 0, 51), ("gone", 0, 100)])
+def test_what_a_damaged_file_may_have_held_did_not_vanish(tmp_path, damage, vanished, undecided):
+    """Every packet arrived; the far point's second file of three is cut in half, or unreadable."""
+    sent = [(k * SECOND // 100, frame(k)) for k in range(300)]
+    near = write_pcap(tmp_path / "near", sent)
+    far = [
+        write_pcap(tmp_path / f"far{k}", [(t + 10**6, f) for t, f in sent[100 * k : 100 * k + 100]]) for k in range(3)
+    ]
+    content = far[1].read_bytes()
+    far[1].write_bytes({"none": content, "cut": content[: len(content) // 2], "gone": b"x"}[damage])
+    run = RunDirectory(tmp_path / "run")
+    open_offline(run, {"near": [near], "far": far}, run_id="20260101-000000-test")
+
+    result = analyse(run)
+
+    assert len(result.vanished) == vanished
+    assert [(u.reason, u.count) for u in result.undecided] == ([("lossy-capture", undecided)] if undecided else [])
