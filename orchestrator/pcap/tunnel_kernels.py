@@ -109,19 +109,21 @@ def follow(data, ip, end, wire_end):
             break
         if protocol in EXTENSIONS and fragment == 0:
             protocol, l4, _, fragment, _ = skip_extensions(data, protocol, l4, limit - l4, end)
-        if l4 < ip + 20 or fragment != 0:
+        if l4 < ip + 20 or fragment != 0 or protocol == 6:
             break
         stop = min(end, limit)
         at, form, code, demands, shell_session, shell_sequence, shell_marks = shell(data, protocol, l4, stop)
-        outer = digest_of(data, ip + 12, np.int64(8)) if version == 4 else digest_of(data, ip + 8, np.int64(32))
         inside, inner_group, inner_link = carried(data, form, at, stop)
         if inside < 0 or not is_ip(data, inside, stop, limit, demands):
             break
+        addresses = ip + 12 if version == 4 else ip + 8
+        length = np.int64(8 if version == 4 else 32)
         ip = inside
         end = stop
         tunnel = code
         group = group or inner_group
         if code < ERSPAN:
+            outer = digest_of(data, addresses, length)
             link = mix(mix(inner_link, outer), link + np.uint64(code))
         else:  # the way that a mirror's shell took says nothing
             session = shell_session
