@@ -13,12 +13,13 @@ from orchestrator.core.analyses.outer import infer_outer
 from orchestrator.core.analyses.resets import find_bursts, flow_key, locate_resets
 from orchestrator.core.analyses.segments import count_segments
 from orchestrator.core.analyses.unanswered import find_unanswered
-from orchestrator.core.bounds import PairBounds, bound_pair
-from orchestrator.core.flows import find_flows
 from orchestrator.core.ladder import judge
 from orchestrator.core.match import match_repeated
 from orchestrator.core.order import check_order
-from orchestrator.core.routes import FORWARD, REVERSE, find_routes
+from orchestrator.core.routes import find_routes
+from orchestrator.core.shifts import find_shifts, undo_shifts
+from orchestrator.core.steps import find_steps, shared_tokens, still_contradict, with_steps
+from orchestrator.core.supers import split_supers
 from orchestrator.core.tokens import build_tokens
 from orchestrator.core.verdicts import CONFIRMED, KINDS, PROBABLE, PointFacts, kinds
 from orchestrator.model.columns import Packets
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from orchestrator.core.analyses.unanswered import Attempt
     from orchestrator.core.flows import Flows
-    from orchestrator.core.routes import Routes
+    from orchestrator.core.steps import Pairs
     from orchestrator.core.tokens import Tokens
     from orchestrator.core.verdicts import Verdicts
     from orchestrator.model.clock import ClockModel
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from orchestrator.model.plan import PlannedPath, SegmentLabel
     from orchestrator.model.run import ClockSample
 
-MOST_PAIRS = 200_000
-"""Tokens of a pair of points that enter the clock fit; spread over the whole capture."""
 DRAIN_NS = 1_500_000_000
 """tcpdump may not have written what arrived so shortly before it was stopped (LAB §7)."""
 
@@ -75,6 +74,8 @@ class Analysis:
     """By packet row: corrected time."""
     packets: Packets = field(repr=False)
     point: NDArray[np.uint8] = field(repr=False)
+    supers: list[int] = field(default_factory=list)
+    """By point: frames that stand for several wire segments."""
     segments: list[SegmentRow] = field(default_factory=list)
     undecided: list[Undecided] = field(default_factory=list)
     bursts: list[Burst] = field(default_factory=list)
@@ -105,28 +106,38 @@ def analyse(
     packets = Packets.concatenate([o.packets for o in observed])
     point = np.repeat(np.arange(len(observed), dtype=np.uint8), [len(o.packets) for o in observed])
     numbers = {name: index for index, name in enumerate(names)}
-    flows = find_flows(packets, point, len(observed))
+    whole, whole_point, split = packets, point, split_supers(packets, point, len(observed))
+    packets, point, flows, origin = split.packets, split.point, split.flows, split.origin
     tokens, repeated = build_tokens(packets, point, len(observed), flows)
+    shifts = find_shifts(packets, point, flows, tokens)
+    if shifts:
+        packets = undo_shifts(packets, point, flows, shifts)
+        tokens, repeated = build_tokens(packets, point, len(observed), flows)
     routes = find_routes(packets, flows, tokens, paths, numbers, len(observed))
-    edges = _edges(observed, packets, tokens, routes)
+    pairs = shared_tokens(tokens, routes)
+    smooth = packets.time_ns.copy()
+    ends = np.searchsorted(point, np.arange(len(observed)), "right").tolist()
+    steps = find_steps(pairs, smooth, ends, names.index(reference) if reference is not None else len(observed))
+    edges = _edges(observed, pairs, smooth)
     suggested, warning = None, None
     if check_path_order and not paths:
         suggested, warning = check_order(packets, tokens, names, _distances(edges, len(observed)))
-    clocks = _clocks(observed, edges, reference)
-    corrected = np.concatenate([c.to_reference(o.packets.time_ns) for c, o in zip(clocks, observed, strict=True)])
-    uncertainty = max((c.uncertainty_ns or 0 for c in clocks), default=0)
+    clocks = with_steps(_clocks(observed, edges, reference), steps, packets.time_ns)
+    corrected = np.concatenate([c.to_reference(smooth[point == k]) for k, c in enumerate(clocks)])
+    consistent = all(c.uncertainty_ns is not None for c in clocks) and not still_contradict(pairs, smooth)
+    uncertainty = max(c.uncertainty_ns or 0 for c in clocks)
     if len(repeated.rows):
-        tokens = match_repeated(tokens, repeated, corrected, point, flows, routes.flow_direction, uncertainty)
+        tokens = match_repeated(tokens, repeated, corrected, point, flows, routes.flow_direction, uncertainty if consistent else None)
         routes = find_routes(packets, flows, tokens, paths, numbers, len(observed))
     facts = _facts(observed, clocks, corrected, point, window, post_roll_ns)
-    verdicts = judge(packets, tokens, routes, corrected, facts, window)
+    verdicts = judge(packets, flows, tokens, routes, corrected, facts, window)
     kind = kinds(packets, tokens)
-    frames = _frames(point, len(observed))
+    frames = _frames(whole_point, len(observed))[origin]
     resets = locate_resets(packets, tokens, routes, verdicts, kind, facts, names, frames)
     found = Analysis(
         clocks=clocks, vanished=_vanished(packets, tokens, verdicts, kind, names, frames), resets=resets,
-        miss_rate=verdicts.miss_rate, tokens=len(tokens), token_of_row=_token_of_row(tokens, len(packets)),
-        reference_ns=corrected, packets=packets, point=point, suggested_order=suggested, order_warning=warning,
+        miss_rate=verdicts.miss_rate, tokens=len(tokens), token_of_row=_token_of_row(tokens, origin, len(whole)),
+        reference_ns=_by_frame(corrected, origin, len(whole)), packets=whole, point=whole_point, supers=split.supers.tolist(), suggested_order=suggested, order_warning=warning,
     )  # fmt: skip
     if only_fates:
         return found
@@ -143,19 +154,17 @@ def analyse(
     return found
 
 
-def _edges(observed: Sequence[Observed], packets: Packets, tokens: Tokens, routes: Routes) -> list[Edge]:
+def _edges(observed: Sequence[Observed], pairs: Pairs, time_ns: NDArray[np.int64]) -> list[Edge]:
     """Return what is known of every pair of clocks; the collector is the node behind the last point."""
     edges: list[Edge] = []
-    count = len(observed)
-    for near in range(count):
-        for far in range(near + 1, count):
-            bounds = _packet_bounds(packets, tokens, routes, near, far)
-            if bounds is not None:
-                edges.append((near, far, bounds))
+    for (near, far), pair in pairs.items():
+        bounds = pair.bounds(time_ns)
+        if bounds is not None:
+            edges.append((near, far, bounds))
     for number, one in enumerate(observed):
         asked = exchange_bounds(one.clock_samples)
         if asked is not None:
-            edges.append((count, number, asked))
+            edges.append((len(observed), number, asked))
     return edges
 
 
@@ -183,18 +192,6 @@ def _middle(observed: Sequence[Observed], node: int) -> int:
     else:
         times = np.array([s.before_ns for o in observed for s in o.clock_samples], np.int64)
     return int(times.min() + (times.max() - times.min()) // 2) if len(times) else 0
-
-
-def _packet_bounds(packets: Packets, tokens: Tokens, routes: Routes, near: int, far: int) -> PairBounds | None:
-    """Return the bounds of *far*'s clock against *near*'s from the tokens that both saw."""
-    both = np.flatnonzero((tokens.row[:, near] >= 0) & (tokens.row[:, far] >= 0) & ~tokens.ambiguous)
-    sides = []
-    for direction in (FORWARD, REVERSE):
-        chosen = both[routes.direction[both] == direction]
-        if len(chosen) > MOST_PAIRS:
-            chosen = chosen[np.linspace(0, len(chosen) - 1, MOST_PAIRS).astype(np.int64)]
-        sides.append((packets.time_ns[tokens.row[chosen, near]], packets.time_ns[tokens.row[chosen, far]]))
-    return bound_pair(sides[0][0], sides[0][1], sides[1][0], sides[1][1])
 
 
 def _facts(
@@ -246,14 +243,22 @@ def _frames(point: NDArray[np.uint8], count: int) -> NDArray[np.int64]:
     return np.arange(len(point)) - starts[point] + 1
 
 
-def _token_of_row(tokens: Tokens, rows: int) -> NDArray[np.int64]:
-    """Return by packet row the token it shows; copies at one point that were folded into it keep -1."""
+def _token_of_row(tokens: Tokens, origin: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
+    """Return by frame the token it shows, the first of several; copies at one point that were folded keep -1."""
     found = np.full(rows, -1, np.int64)
     for column in range(tokens.row.shape[1]):
         row = tokens.row[:, column]
         present = np.flatnonzero(row >= 0)
-        found[row[present]] = present
+        present = present[np.argsort(-row[present], kind="stable")]  # the first piece is written last
+        found[origin[row[present]]] = present
     return found
+
+
+def _by_frame(values: NDArray[np.int64], origin: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
+    """Return by frame the value of its first row."""
+    if len(origin) == rows:
+        return values
+    return values[np.searchsorted(origin, np.arange(rows))]
 
 
 def _vanished(

@@ -25,6 +25,12 @@ FEWEST_PAYLOAD_BYTES = 12
 """Without TCP's sequence numbers, shorter payloads repeat too often to tie two flows together."""
 MOST_SHARERS = 8
 """Tuples that may carry one identity before it is taken for a common payload."""
+ENOUGH_UNRELATED = 3
+"""Different payloads that two tuples must share to be one flow although both addresses differ."""
+ENOUGH_SHIFTED = 2
+"""Payloads that two TCP tuples must share, all equally far apart in their sequence numbers."""
+STEADY_NS = 1_000_000_000
+"""How much the time between their two sightings may vary."""
 MOST_TRANSLATED_ROWS = 4_000_000
 
 
@@ -86,17 +92,32 @@ def _join_translated(
     identity = identities(table, payload_levels(table, np.zeros(len(table), np.int32), 1))
     numbered = identity ^ (table.ip_id.astype(np.uint64) << np.uint64(40))
     shown = (tuple_of[chosen], table.swapped, table.time_ns)
-    votes = _votes(numbered, *shown) or _votes(identity, *shown)
+    # what agrees in the IP identification too comes first; without it, payloads alone must speak, and for TCP whose
+    # numbers a device replaced, payloads that are all the same distance apart
+    votes = [(v, False) for v in _votes(numbered, *shown)] + [(v, True) for v in _votes(identity, *shown)]
+    told = np.flatnonzero((table.protocol == TCP) & (table.payload >= FEWEST_PAYLOAD_BYTES))
+    for sign in (table.brief, table.residue):  # a cut frame still has its checksum
+        key = _with_length(sign[told], table.payload[told])
+        found = _votes(key, *(s[told] for s in shown), shift=table.seq[told])
+        votes += [(v, False) for v in found if v[3] >= ENOUGH_SHIFTED]
     members = {int(t): [int(t)] for t in np.unique(tuple_of[chosen])}
-    for left, right, crossed, number in votes:
+    for (left, right, crossed, number, spread), bare in votes:
         a, b = int(parent[left]), int(parent[right])
-        if a == b or not _may_join(packets, seen, members[a], members[b], (example[left], example[right]), number):
+        alone = bare and number >= ENOUGH_UNRELATED and spread < STEADY_NS
+        examples = (example[left], example[right])
+        if a == b or not _may_join(packets, seen, members[a], members[b], examples, number, alone=alone):
             continue
         turn = np.uint8(crossed) ^ flip[left] ^ flip[right]
         for member in members[b]:
             parent[member] = a
             flip[member] ^= turn
         members[a] += members.pop(b)
+
+
+def _with_length(sign: NDArray[np.generic], length: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    """Return a key of a payload's sign and its length."""
+    key: NDArray[np.uint64] = sign.astype(np.uint64) << np.uint64(32) | length.astype(np.uint64)
+    return key
 
 
 def _may_join(
@@ -106,25 +127,29 @@ def _may_join(
     right: list[int],
     examples: tuple[np.int64, np.int64],
     votes: int,
+    *,
+    alone: bool,
 ) -> bool:
     """Say whether two groups of tuples that share *votes* packets may be one flow.
 
     One flow has one tuple at a point; a few packets of the other tuple there are a device answering in its name.
+    *alone* says that their payloads need no common address to be believed.
     """
     overlap = int(np.minimum(seen[left].sum(axis=0), seen[right].sum(axis=0)).sum())
     related = _related(packets, *examples)
     if overlap and not (related and overlap <= votes):
         return False
-    return packets.protocol[examples[0]] == TCP or (votes > 1 and related)
+    return packets.protocol[examples[0]] == TCP or (votes > 1 and related) or alone
 
 
 def _votes(
-    identity: NDArray[np.uint64], tuple_of: NDArray[np.int64], swapped: NDArray[np.uint8], time_ns: NDArray[np.int64]
-) -> list[tuple[int, int, int, int]]:
-    """Return (tuple, other tuple, orientation differs, shared packets), the likeliest pair first.
+    identity: NDArray[np.uint64], tuple_of: NDArray[np.int64], swapped: NDArray[np.uint8], time_ns: NDArray[np.int64],
+    *, shift: NDArray[np.uint32] | None = None,
+) -> list[tuple[int, int, int, int, int]]:
+    """Return (tuple, other tuple, orientation differs, shared packets, spread of their delays), the likeliest first.
 
     Most shared packets come first; of equals, the pair whose time differences vary least: a flow crosses the translator
-    in milliseconds, a look-alike does not keep step.
+    in milliseconds, a look-alike does not keep step.  With *shift*, only packets as far apart in it count together.
     """
     order = stable_order(time_ns, tuple_of, identity)
     key, which, turned, time = identity[order], tuple_of[order], swapped[order], time_ns[order]
@@ -135,7 +160,9 @@ def _votes(
     size = np.diff(np.append(start, len(key)))
     shared = (size > 1) & (size <= MOST_SHARERS)
     left, right = _pairs_within(start[shared], size[shared])
-    return _ranked(which[left], which[right], turned[left] ^ turned[right], time[right] - time[left])
+    number = np.zeros(len(key), np.uint32) if shift is None else shift[order][fresh]
+    apart = (number[right] - number[left]).astype(np.int64)
+    return _ranked(which[left], which[right], turned[left] ^ turned[right], apart, time[right] - time[left])
 
 
 def _pairs_within(start: NDArray[np.int64], size: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -151,19 +178,22 @@ def _pairs_within(start: NDArray[np.int64], size: NDArray[np.int64]) -> tuple[ND
 
 
 def _ranked(
-    left: NDArray[np.int64], right: NDArray[np.int64], crossed: NDArray[np.uint8], difference: NDArray[np.int64]
-) -> list[tuple[int, int, int, int]]:
-    """Return (left, right, crossed, how often) of the distinct triples; see _votes for their order."""
+    left: NDArray[np.int64], right: NDArray[np.int64], crossed: NDArray[np.uint8], apart: NDArray[np.int64],
+    difference: NDArray[np.int64],
+) -> list[tuple[int, int, int, int, int]]:
+    """Return (left, right, crossed, how often, spread) of the distinct quadruples; see _votes for their order."""
     if not len(left):
         return []
-    order = stable_order(crossed, right, left)
-    keys = np.stack((left, right, crossed), axis=1)[order]
+    order = stable_order(difference, apart, crossed, right, left)
+    keys = np.stack((left, right, crossed, apart), axis=1)[order]
     begin = np.flatnonzero(np.concatenate(([True], (keys[1:] != keys[:-1]).any(axis=1))))
     count = np.diff(np.append(begin, len(order)))
     ordered = difference[order]
-    spread = np.maximum.reduceat(ordered, begin) - np.minimum.reduceat(ordered, begin)
-    rank = np.lexsort((order[begin], spread, -count))  # of equals, the triple that was met first
-    return [(a, b, c, n) for (a, b, c), n in zip(keys[begin][rank].tolist(), count[rank].tolist(), strict=True)]
+    tenth = count // 10  # left out on either side: a packet may have been seen at another of the tuple's points
+    spread = ordered[begin + count - 1 - tenth] - ordered[begin + tenth]
+    rank = np.lexsort((np.minimum.reduceat(order, begin), spread, -count))  # of equals, the one that was met first
+    rows = zip(keys[begin][rank].tolist(), count[rank].tolist(), spread[rank].tolist(), strict=True)
+    return [(a, b, c, n, s) for (a, b, c, _), n, s in rows]
 
 
 def _related(packets: Packets, left: np.int64, right: np.int64) -> bool:

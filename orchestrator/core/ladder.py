@@ -13,6 +13,7 @@ import numpy as np
 from orchestrator.core.ladder_kernels import (
     CERTIFIED,
     HOLE,
+    PARTLY,
     PASSED_LATER,
     RECUT,
     RESENT,
@@ -21,6 +22,8 @@ from orchestrator.core.ladder_kernels import (
     unwrap,
 )
 from orchestrator.core.met import never_met
+from orchestrator.core.rates import RULE_OF_THREE
+from orchestrator.core.reshaped import CERTAINLY, PERHAPS, find_reshaped
 from orchestrator.core.routes import FORWARD, REVERSE, UNKNOWN
 from orchestrator.core.sort import stable_order
 from orchestrator.core.verdicts import (
@@ -43,21 +46,22 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from orchestrator.core.flows import Flows
     from orchestrator.core.routes import Routes
     from orchestrator.core.tokens import Tokens
     from orchestrator.model.columns import Packets
 
-CERTAINLY, PERHAPS = 1, 2
-"""How sure it is that a missing token arrived in another shape."""
-
-SURE_ENOUGH = 0.95
+SURE_ENOUGH = 0.999
 """Posterior below which a loss behind a lossy capture stays undecided."""
+NEGLIGIBLE = 0.02
+"""Expected wrong places among the losses of a segment below which a point without counters is believed."""
 SLACK_NS = 1_000_000
 """Acknowledgements and copies closer than this are not ordered across points."""
 
 
 def judge(
     packets: Packets,
+    flows: Flows,
     tokens: Tokens,
     routes: Routes,
     corrected_ns: NDArray[np.int64],
@@ -68,6 +72,7 @@ def judge(
     verdicts = _begin(packets, tokens, corrected_ns, window)
     evidence = _examine_missing(packets, tokens, routes, verdicts)
     _count_misses(packets, tokens, routes, verdicts, facts)
+    verdicts.reshaped = find_reshaped(packets, flows, tokens, routes, verdicts, facts)
     groups = _groups(routes)
     for route, direction, members in groups:
         points = routes.points[route] if direction == FORWARD else routes.points[route][::-1]
@@ -135,7 +140,7 @@ def _begin(
     return Verdicts(
         verdict=np.zeros(count, np.uint8), reason=np.zeros(count, np.uint8), last_seen=np.full(count, -1, np.int16),
         missing_at=np.full(count, -1, np.int16), counted=counted, certified=flag[0], superseded=flag[1],
-        recovered=flag[2], modified=flag[3], time_ns=time, start=start, end=end, acked=acked,
+        recovered=flag[2], modified=flag[3], reshaped=np.zeros(count, np.uint8), time_ns=time, start=start, end=end, acked=acked,
     )  # fmt: skip
 
 
@@ -203,9 +208,15 @@ def _count_misses(
     points = tokens.row.shape[1]
     missed = np.zeros(points, np.int64)
     saw = np.zeros(points, np.int64)
+    passed = np.zeros(points, np.int64)
     first = tokens.first_row
     usable = verdicts.counted & ~tokens.ambiguous
-    usable &= ~((packets.protocol[first] == TCP) & ((packets.flags[first] & RST) > 0))
+    tcp = packets.protocol[first] == TCP
+    usable &= ~(tcp & ((packets.flags[first] & RST) > 0))
+    # acknowledgements without identification may be alike: a burst of them, folded at one point, is no miss elsewhere
+    usable &= ~(tcp & (packets.payload[first] == 0) & (packets.ip_id[first] == 0))
+    way = tokens.flow.astype(np.int64) * 2 + tokens.bit
+    ways = int(way.max()) + 1 if len(way) else 0
     for route, direction, members in _groups(routes):
         line = routes.points[route] if direction == FORWARD else routes.points[route][::-1]
         inside = members[usable[members]]
@@ -216,7 +227,10 @@ def _count_misses(
         proved[:, -1] = False
         proved |= verdicts.certified[inside][:, None]
         for column, point in enumerate(line):
+            met = np.zeros(ways, np.bool_)  # what has never come by is blindness or another way, no chance miss
+            met[way[inside[seen[:, column]]]] = True
             gone = inside[proved[:, column] & ~seen[:, column]]
+            gone = gone[met[way[gone]]]
             margin = facts[point].uncertainty_ns
             if margin is None:
                 gone = gone[:0]
@@ -226,17 +240,28 @@ def _count_misses(
                 gone = gone[(verdicts.time_ns[gone] > earliest) & (verdicts.time_ns[gone] < latest)]
             missed[point] += len(gone)
             saw[point] += int(seen[:, column].sum())
-    verdicts.missed = missed.tolist()
+            passed[point] += len(gone) + int((proved[:, column] & seen[:, column]).sum())
+    verdicts.missed, verdicts.passed = missed.tolist(), passed.tolist()
+    verdicts.some_missed = bool(missed.any()) or any(f.kernel_drops for f in facts)
     verdicts.miss_rate = [m / (m + s) if m + s else 0.0 for m, s in zip(missed.tolist(), saw.tolist(), strict=True)]
 
 
-def _miss_probability(facts: PointFacts, rate: float) -> float:
-    """Return the chance that a packet passes this point unseen: 0 for a sound capture, 1 where it may not accuse."""
+def _miss_probability(facts: PointFacts, verdicts: Verdicts, point: int, beyond: int) -> float:
+    """Return the chance that a packet passes this point unseen: 0 for a sound capture, 1 where it may not accuse.
+
+    A point without drop counters is taken for sound as long as nothing shows a miss.  Where other captures of the run
+    did miss packets, it may not draw to itself the losses of the segment behind it: *beyond* tokens were last seen
+    there, and the rule of three bounds how many like them it may have missed.
+    """
     if not facts.complete:
         return 1.0
+    rate = verdicts.miss_rate[point]
     if facts.kernel_drops:
         return max(rate, facts.kernel_drops / (facts.kernel_drops + facts.packets))
-    return rate
+    if rate > 0 or facts.kernel_drops is not None or not verdicts.some_missed:
+        return rate
+    bound = RULE_OF_THREE / (verdicts.passed[point] + RULE_OF_THREE)
+    return bound if bound * beyond > NEGLIGIBLE else 0.0
 
 
 def _judge_group(
@@ -247,8 +272,7 @@ def _judge_group(
     seen = tokens.row[members][:, points] >= 0
     last = len(points) - 1 - np.argmax(seen[:, ::-1], axis=1)
     missing = (last < len(points) - 1) & verdicts.counted[members] & ~verdicts.certified[members]
-    reshaped = _reshaped(packets, tokens, verdicts, members, seen, last)
-    arrived_otherwise = ((evidence[members] & RECUT) > 0) | (reshaped == CERTAINLY)
+    arrived_otherwise = ((evidence[members] & RECUT) > 0) | (verdicts.reshaped[members] == CERTAINLY)
     verdicts.modified[members[missing & arrived_otherwise]] = True
     missing &= ~arrived_otherwise
     for position in range(len(points) - 1):
@@ -259,41 +283,10 @@ def _judge_group(
             trusted, hidden, doubt = _trust(
                 tokens, routes, verdicts, corrected_ns, facts, points, position, members, seen, chosen
             )
-            unsure = tokens.ambiguous[chosen] | (reshaped[here] == PERHAPS)
+            unsure = tokens.ambiguous[chosen] | ((evidence[chosen] & PARTLY) > 0)
+            unsure |= (verdicts.reshaped[chosen] == PERHAPS)
             strange = never_met(packets, tokens, routes, chosen, trusted)
             _decide(verdicts, evidence, facts, chosen, trusted, hidden, doubt, sent, unsure, strange)
-
-
-def _reshaped(
-    packets: Packets, tokens: Tokens, verdicts: Verdicts, members: NDArray[np.int64], seen: NDArray[np.bool_],
-    last: NDArray[np.intp],
-) -> NDArray[np.uint8]:  # fmt: skip
-    """Say which missing tokens may have arrived changed: 1 certainly the same bytes, 2 perhaps, 0 no sign of it.
-
-    Something that a later point saw and no earlier point did, of the same flow and size, is what a device would have
-    made
-    of a missing token by changing a field that takes part in the identity.
-    """
-    result = np.zeros(len(members), np.uint8)
-    first_seen = np.argmax(seen, axis=1)
-    first = tokens.first_row[members]
-    protocol = packets.protocol[first]
-    reset = (protocol == TCP) & ((packets.flags[first] & RST) > 0)
-    fresh = (first_seen > 0) & ~reset & verdicts.counted[members]
-    gone = (last < seen.shape[1] - 1) & ~reset
-    if not fresh.any() or not gone.any():
-        return result
-    size = packets.payload[first].astype(np.int64)
-    way = tokens.flow[members].astype(np.int64) * 2 + tokens.bit[members]
-    exact: dict[tuple[int, int, int], int] = {}
-    for k in np.flatnonzero(fresh).tolist():
-        key = (int(way[k]), int(size[k]), int(verdicts.start[members[k]]) if protocol[k] == TCP else -1)
-        exact[key] = max(exact.get(key, 0), int(first_seen[k]))
-    for k in np.flatnonzero(gone).tolist():
-        key = (int(way[k]), int(size[k]), int(verdicts.start[members[k]]) if protocol[k] == TCP else -1)
-        if exact.get(key, -1) > last[k]:
-            result[k] = CERTAINLY if protocol[k] == TCP and size[k] > 0 else PERHAPS
-    return result
 
 
 def _trust(
@@ -312,7 +305,8 @@ def _trust(
         far = points[column]
         inside, blind = _inside(tokens, corrected_ns, facts[far], near, far, members, seen, position, column, sent_at)
         known = ~np.isin(pair, [p for p, passed_by in routes.elsewhere if passed_by == far])
-        chance = _miss_probability(facts[far], verdicts.miss_rate[far])
+        beyond = int((seen[:, column] & ~seen[:, column + 1 :].any(axis=1)).sum()) if column + 1 < len(points) else 0
+        chance = _miss_probability(facts[far], verdicts, far, beyond)
         counts = inside & known & ~blind & (chance < 1.0)
         trusted[counts & (trusted < 0) & (chance == 0.0)] = far
         hidden[counts] *= chance

@@ -12,13 +12,13 @@ NEW_CONNECTION = 1 << 40
 LARGEST_WINDOW = 1 << 30
 """Bytes; TCP cannot have more in flight (RFC 7323)."""
 
-RESENT, EARLIER_COPY, CERTIFIED, HOLE, RECUT, SUPERSEDED, PASSED_LATER = 1, 2, 4, 8, 16, 32, 64
+RESENT, EARLIER_COPY, CERTIFIED, HOLE, RECUT, SUPERSEDED, PASSED_LATER, PARTLY = 1, 2, 4, 8, 16, 32, 64, 128
 """What examine() found about a missing token.
 
 RESENT a later copy of its bytes exists; EARLIER_COPY it is itself a copy; CERTIFIED its bytes were acknowledged
 though no
 other copy can have delivered them; HOLE later bytes reached the far side before the copy did; RECUT its bytes reached
-the far side in packets that the near side never saw; SUPERSEDED a later acknowledgement passed; PASSED_LATER a later
+the far side in packets that the near side never saw, PARTLY some of them did: its borders are not those on the wire; SUPERSEDED a later acknowledgement passed; PASSED_LATER a later
 copy
 reached the far side.
 """
@@ -164,6 +164,8 @@ def examine(
                 recut += min(end[x], end[y]) - max(start[x], start[y])
         if recut >= end[x] - start[x]:
             flags |= RECUT
+        elif recut > 0:
+            flags |= PARTLY
         if acknowledged >= 0 and not rival:
             flags |= CERTIFIED
         if delivered_at >= 0:
@@ -175,6 +177,31 @@ def examine(
                     flags |= HOLE
                     break
         found[c] = flags
+
+
+@kernel
+def arrives_within(low, high, time, place, gone_time, gone_place, early_ns, late_ns, hit):
+    """Say for each missing token whether an arrival with its key came by farther on and at the right time.
+
+    Args: low, high int64[:] by missing token: its key's range among the arrivals; time, place int64[:] by arrival, in
+    order of time within a key: when and how far along it was first seen; gone_time, gone_place int64[:] the same of
+    the missing token's last sighting; early_ns, late_ns how far the times may lie apart; output hit bool[:].
+    """
+    for c in range(hit.size):
+        left = low[c]
+        right = high[c]
+        while left < right:
+            middle = (left + right) // 2
+            if time[middle] < gone_time[c] - early_ns:
+                left = middle + 1
+            else:
+                right = middle
+        k = left
+        while k < high[c] and time[k] <= gone_time[c] + late_ns:
+            if place[k] > gone_place[c]:
+                hit[c] = True
+                break
+            k += 1
 
 
 @kernel

@@ -28,9 +28,12 @@ def match_repeated(
     point: NDArray[np.uint8],
     flows: Flows,
     flow_direction: NDArray[np.int8],
-    uncertainty_ns: int,
+    uncertainty_ns: int | None,
 ) -> Tokens:
-    """Return *tokens* with the repeated rows added as tokens of their own, flagged where copies are interchangeable."""
+    """Return *tokens* with the repeated rows added as tokens of their own, flagged where copies are interchangeable.
+
+    Without an *uncertainty_ns* of the clocks, time tells nothing: all of them are flagged.
+    """
     rows = repeated.rows
     if not len(rows):
         return tokens
@@ -42,8 +45,9 @@ def match_repeated(
     order = stable_order(place, time, repeated.group)
     number = np.empty(len(rows), np.int64)
     unsure = np.zeros(len(rows), np.bool_)
-    longest = _longest_delay(tokens, corrected_ns) + 2 * uncertainty_ns
-    count = pair_by_time(order, repeated.group, place, time, longest, uncertainty_ns, number, unsure)
+    doubt = uncertainty_ns if uncertainty_ns is not None else LONGEST_DELAY_NS
+    longest = _longest_delay(tokens, corrected_ns) + 2 * doubt
+    count = pair_by_time(order, repeated.group, place, time, longest, doubt, number, unsure)
     table = np.full((count, points), -1, np.int32)
     backwards = order[::-1]  # the earliest row of a token at a point is written last
     table[number[backwards], point[rows[backwards]]] = rows[backwards]
@@ -51,7 +55,9 @@ def match_repeated(
         np.bincount(number * points + point[rows], minlength=count * points).reshape(count, points), 255
     ).astype(np.uint8)
     flagged = np.zeros(count, np.bool_)
-    flagged[number[unsure]] = True
+    flagged[number[unsure | repeated.unsure]] = True
+    flagged |= uncertainty_ns is None
+    flagged |= _may_be_one(table, number, repeated.group, reverse)
     any_row = table.max(axis=1)
     return Tokens(
         row=np.concatenate((tokens.row, table)),
@@ -60,6 +66,27 @@ def match_repeated(
         bit=np.concatenate((tokens.bit, flows.bit[any_row])),
         ambiguous=np.concatenate((tokens.ambiguous, flagged)),
     )
+
+
+def _may_be_one(
+    table: NDArray[np.int32], number: NDArray[np.int64], group: NDArray[np.int64], reverse: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Flag all tokens of a group in which one begins at a point that another passed unseen: they may be one."""
+    points = table.shape[1]
+    group_of = np.zeros(len(table), np.int64)
+    group_of[number] = group
+    back = np.zeros(len(table), np.bool_)
+    back[number] = reverse
+    seen = table >= 0
+    seen[back] = seen[back][:, ::-1]
+    entered = np.argmax(seen, axis=1)
+    groups = int(group_of.max()) + 1
+    begins, unseen = np.zeros(groups, np.uint64), np.zeros(groups, np.uint64)
+    place = np.uint64(1) << np.arange(points, dtype=np.uint64)
+    np.bitwise_or.at(begins, group_of, np.where(entered > 0, place[entered], np.uint64(0)))
+    np.bitwise_or.at(unseen, group_of, np.where(seen, np.uint64(0), place).sum(axis=1, dtype=np.uint64))
+    result: NDArray[np.bool_] = ((begins & unseen) > 0)[group_of]
+    return result
 
 
 def _longest_delay(tokens: Tokens, corrected_ns: NDArray[np.int64]) -> int:

@@ -23,6 +23,9 @@ FORWARDED_COPY_NS = 1_000_000_000
 """The same with another TTL: the point also hears the next hop forward it."""
 UNNUMBERED_COPY_NS = 50_000
 """Without an IP identification only a mirror is that fast."""
+FEWEST_SOLID = 10
+MIRRORED_SHARE = 0.05
+"""Share of a point's unmistakable packets that must come twice before those that may be alike are folded."""
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 SHIFT = np.uint64(32)
 
@@ -61,6 +64,8 @@ class Repeated:
 
     rows: NDArray[np.int64]
     group: NDArray[np.int64]
+    unsure: NDArray[np.bool_]
+    """Whether packets of the group that may be alike were folded at some point, so that nobody knows how many there are."""
 
 
 def build_tokens(packets: Packets, point: NDArray[np.uint8], points: int, flows: Flows) -> tuple[Tokens, Repeated]:
@@ -72,6 +77,8 @@ def build_tokens(packets: Packets, point: NDArray[np.uint8], points: int, flows:
     same_key = _as_before(key)
     same_point = same_key & _as_before(point[rows])
     copy = same_point & _is_copy(packets, rows)
+    solid = (packets.ip_id[rows] != 0) | ((packets.protocol[rows] == TCP) & (packets.payload[rows] > 0))
+    copy &= solid | _is_mirrored(solid, copy, point[rows], points)
     group = np.cumsum(~same_key) - 1
     groups = int(group[-1]) + 1 if len(group) else 0
     repeated_group = np.zeros(groups, bool)
@@ -90,7 +97,9 @@ def build_tokens(packets: Packets, point: NDArray[np.uint8], points: int, flows:
         row=table, copies=copies, flow=flows.of_row[any_row], bit=flows.bit[any_row], ambiguous=np.zeros(tokens, bool)
     )
     left = repeated_group[group] & ~copy
-    return built, Repeated(rows=rows[left], group=group[left])
+    folded = np.zeros(groups, bool)
+    folded[group[copy & ~solid]] = True
+    return built, Repeated(rows=rows[left], group=group[left], unsure=folded[group[left]])
 
 
 def _as_before(values: NDArray[np.generic]) -> NDArray[np.bool_]:
@@ -115,26 +124,52 @@ def _keys(
     numbered = _mix(bare, packets.ip_id[rows].astype(np.uint64))
     if points == 1:
         return numbered
-    rewritten = _rewritten(packets, flows, rows, point, bare)
+    rewritten = _rewritten(packets, flows, rows, point, bare, points)
     if not rewritten.any():
         return numbered
     return np.where(rewritten[direction.astype(np.int64)], bare, numbered)
 
 
 def _rewritten(
-    packets: Packets, flows: Flows, rows: NDArray[np.int64], point: NDArray[np.uint8], bare: NDArray[np.uint64]
-) -> NDArray[np.bool_]:
-    """Say for each flow direction whether some device on the way changes the IP identification."""
+    packets: Packets, flows: Flows, rows: NDArray[np.int64], point: NDArray[np.uint8], bare: NDArray[np.uint64],
+    points: int,
+) -> NDArray[np.bool_]:  # fmt: skip
+    """Say for each flow direction whether some device on the way changes the IP identification.
+
+    Only packets that are told apart without it speak.  Directions without such packets follow the others.
+    """
     order = stable_order(bare)
-    a, b = order[:-1], order[1:]
-    pair = (bare[a] == bare[b]) & (point[rows[a]] != point[rows[b]])
-    a, b = a[pair], b[pair]
-    tcp = packets.protocol[rows[a]] == TCP
-    direction = flows.of_row[rows[a]].astype(np.int64) * 2 + flows.bit[rows[a]]
-    changed = packets.ip_id[rows[a]] != packets.ip_id[rows[b]]
-    total = np.bincount(direction[tcp], minlength=2 * flows.count)
-    different = np.bincount(direction[tcp & changed], minlength=2 * flows.count)
-    result: NDArray[np.bool_] = (total > 0) & (different * 10 > total * 9)
+    key, at = bare[order], point[rows[order]]
+    fresh = ~_as_before(key)
+    group = np.cumsum(fresh) - 1
+    twice = np.zeros(int(group[-1]) + 1 if len(group) else 0, np.bool_)
+    number = packets.ip_id[rows[order]]
+    twice[group[_as_before(key) & _as_before(at) & ~_as_before(number)]] = True
+    pair = np.flatnonzero(_as_before(key) & ~_as_before(at) & ~twice[group])
+    before, here = rows[order[pair - 1]], rows[order[pair]]
+    direction = flows.of_row[here].astype(np.int64) * 2 + flows.bit[here]
+    place = direction * points + point[here]
+    changed = packets.ip_id[before] != packets.ip_id[here]
+    total = np.bincount(place, minlength=2 * flows.count * points).reshape(-1, points)
+    different = np.bincount(place[changed], minlength=2 * flows.count * points).reshape(-1, points)
+    mostly = 10 * different > 9 * total
+    everywhere = bool((10 * different.sum(axis=0) > 9 * total.sum(axis=0)).any())
+    silent = total.sum(axis=1) == 0
+    result: NDArray[np.bool_] = mostly.any(axis=1) | (silent & everywhere)
+    return result
+
+
+def _is_mirrored(
+    solid: NDArray[np.bool_], copy: NDArray[np.bool_], at: NDArray[np.uint8], points: int
+) -> NDArray[np.bool_]:
+    """Say for each row whether its point shows its unmistakable packets twice, as a mirror does (ALGORITHMS A.9).
+
+    Acknowledgements in a burst may be alike to the last bit: elsewhere two of them are two.
+    """
+    total = np.bincount(at[solid], minlength=points)
+    twice = np.bincount(at[solid & copy], minlength=points)
+    mirrored = (total >= FEWEST_SOLID) & (twice > MIRRORED_SHARE * total)
+    result: NDArray[np.bool_] = mirrored[at]
     return result
 
 
@@ -147,5 +182,5 @@ def _is_copy(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     limit = np.where(numbered, np.where(other_ttl, FORWARDED_COPY_NS, SAME_PACKET_NS), UNNUMBERED_COPY_NS)
     limit = np.where(~numbered & other_ttl, SAME_PACKET_NS // 10, limit)
     result = np.zeros(len(rows), np.bool_)
-    result[1:] = gap < limit
+    result[1:] = (gap < limit) & (packets.ip_id[here] == packets.ip_id[before])
     return result

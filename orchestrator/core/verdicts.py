@@ -65,6 +65,8 @@ class Verdicts:
     recovered: NDArray[np.bool_]
     modified: NDArray[np.bool_]
     """Reached the far side in another shape: re-cut, or with changed fields."""
+    reshaped: NDArray[np.uint8]
+    """Whether it may have come by in another shape (core.reshaped)."""
     time_ns: NDArray[np.int64]
     """First seen, reference clock."""
     start: NDArray[np.int64]
@@ -74,6 +76,10 @@ class Verdicts:
     miss_rate: list[float] = field(default_factory=list)
     """By point: share of tokens that it missed though they passed."""
     missed: list[int] = field(default_factory=list)
+    passed: list[int] = field(default_factory=list)
+    """By point: tokens that provably passed it, seen there or not."""
+    some_missed: bool = False
+    """Whether any capture of the run shows that it missed packets."""
 
 
 def kinds(packets: Packets, tokens: Tokens) -> NDArray[np.uint8]:

@@ -24,6 +24,8 @@ class ClockModel:
     """Hard half-width; None where one side is unbounded."""
     method: Literal["reference", "packets", "prior", "none"] = "none"
     notes: tuple[str, ...] = ()
+    steps: tuple[tuple[int, int], ...] = ()
+    """(raw time at which the clock was set, by how much) while it captured; the line is for times without them."""
 
     def to_reference(self, raw_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return *raw_ns* of this clock on the reference clock."""

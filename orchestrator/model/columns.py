@@ -33,7 +33,7 @@ SCHEMA: dict[str, tuple[str, ...]] = {
         "mirror_sequence",
     ),
     "u2": ("sport", "dport", "ip_id", "window", "interface", "fragment", "residue", "mss", "mirror_session"),
-    "u1": ("family", "protocol", "ttl", "tos", "flags", "swapped", "marks", "tunnel"),
+    "u1": ("family", "protocol", "ttl", "tos", "flags", "swapped", "marks", "tunnel", "piece"),
 }
 """Column names by NumPy type.
 
@@ -43,7 +43,8 @@ five-tuple; ``swapped`` 1 when the source is the larger end; ``digest`` hash of 
 kept, ``brief`` of the first BRIEF_BYTES; ``residue`` ones-complement sum of the payload as the transport checksum
 states it, 0 where there is none; ``mss`` of a SYN's option, 0 without; ``payload`` bytes of transport payload on the
 wire; ``kept`` bytes of it in the file; ``link`` hash of the link-layer header; ``flags`` TCP flags, or type of an
-ICMP message; ``family`` 4, 6, or 0 where no IP was found.
+ICMP message; ``family`` 4, 6, or 0 where no IP was found; ``piece`` which part of a super-segment a row is, once these
+are taken apart.
 
 Everything is that of the innermost IP header that can be read. ``tunnel`` code of what directly carries it, 0 for
 none; ``mirror_session`` 1 + the session of the mirror shell (ERSPAN) that a switch put around the frame, 1 for a shell
@@ -56,7 +57,7 @@ without the flow; ``counter`` the number of the packet in its series.
 DIGEST_BYTES, BRIEF_BYTES = 64, 16
 """Payload bytes that enter ``digest`` and ``brief``; fewer where fewer were kept."""
 
-FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
+FIN, SYN, RST, PSH, ACK, CWR = 1, 2, 4, 8, 16, 128
 """TCP flags."""
 
 MARK_GROUP = 1
@@ -82,6 +83,8 @@ TUNNELS = (
     "", "IP in IP", "GRE", "VXLAN", "GENEVE", "GTP-U", "MPLS in IP", "L2TP", "CAPWAP", "Teredo", "ERSPAN", "TZSP",
 )  # fmt: skip
 """Names by ``tunnel``; ERSPAN and TZSP are mirror shells, which exist for the capture alone."""
+PIECE_FOLLOWS, PIECE_LEADS = 1, 2
+"""Bits of ``piece``: a segment that a host had joined with others in one frame, not the first of them, not the last."""
 
 TCP, UDP, ICMP, ICMP6 = 6, 17, 1, 58
 
@@ -127,6 +130,7 @@ class Packets:
     swapped: NDArray[np.uint8]
     marks: NDArray[np.uint8]
     tunnel: NDArray[np.uint8]
+    piece: NDArray[np.uint8]
 
     def __init__(self, blocks: Sequence[NDArray[Any]]) -> None:
         """Wrap *blocks*, one per type of SCHEMA, each of shape (columns, packets)."""

@@ -89,8 +89,14 @@ def _reset(
     row = int(tokens.row[token, first])
     upstream = list(line[: line.index(first)]) if direction != UNKNOWN else []
     after, evidence, confidence = _born_after(token, upstream, context, routes, facts, names)
-    family = _family(packets, row)
     own = context.same_way(int(context.way[token]))
+    if after is not None and _has_twin(packets, tokens, own, token, after):
+        after = None
+        evidence.append("one of several that are alike, and another of them was seen nearer to its claimed sender")
+    if context.verdicts.reshaped[token]:
+        after = None
+        evidence.append("may be one that a device on the way translated")
+    family = _family(packets, row)
     own = own[(own != token) & (tokens.row[own, first] >= 0)]
     ttl_differs = _compare_ttl(packets, tokens, own, row, first, evidence)
     origin = _origin(direction, first, line, after, ttl_differs=ttl_differs)
@@ -134,6 +140,15 @@ def _born_after(
             after = point
         evidence.append(f"not seen at {names[point]}, nearer to its claimed sender")
     return after, evidence, (1.0 - doubt if upstream else 0.9)
+
+
+def _has_twin(packets: Packets, tokens: Tokens, own: NDArray[np.int64], token: int, point: int) -> bool:
+    """Say whether *point* saw a reset that differs from *token* in nothing."""
+    row = int(tokens.first_row[token])
+    seen = tokens.row[own, point]
+    others = seen[(seen >= 0) & (own != token)]
+    alike = [c[others] == c[row] for c in (packets.flags, packets.seq, packets.ack, packets.ip_id, packets.window)]
+    return bool(np.logical_and.reduce(alike).any())
 
 
 def _compare_ttl(

@@ -11,7 +11,7 @@ from orchestrator.core.rates import loss_rate
 from orchestrator.core.routes import FORWARD, REVERSE
 from orchestrator.core.sort import stable_order
 from orchestrator.core.verdicts import BLIND, CONFIRMED, KINDS, PROBABLE, REASONS, UNDECIDED
-from orchestrator.model.columns import RST, TCP
+from orchestrator.model.columns import PIECE_FOLLOWS, PIECE_LEADS, RST, TCP
 from orchestrator.model.finding import Delay, SegmentRow, Undecided
 
 if TYPE_CHECKING:
@@ -189,7 +189,8 @@ def _fill(
     row.duplicated = int((tokens.copies[both, far] > tokens.copies[both, near]).sum())
     row.modified = int((packets.tos[left] != packets.tos[right]).sum()) + int(verdicts.modified[tally.delivered].sum())
     row.reordered = _reordered(packets, left, right)
-    row.delay = _delay(corrected_ns[right] - corrected_ns[left], facts[near], facts[far])
+    exact = ((packets.piece[left] & PIECE_FOLLOWS) | (packets.piece[right] & PIECE_LEADS)) == 0
+    row.delay = _delay((corrected_ns[right] - corrected_ns[left])[exact], facts[near], facts[far])
     lost = np.concatenate((tally.confirmed, tally.probable))
     lost = lost[~(verdicts.superseded[lost] & (kind[lost] == KINDS.index("ack")))]
     eligible = np.concatenate((tally.delivered, lost))

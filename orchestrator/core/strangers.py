@@ -1,0 +1,118 @@
+"""Flows that nothing ties to the flow they continue: short, all alike, or of a kind that a translator changes wholly."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from orchestrator.core.flows import Flows
+    from orchestrator.core.routes import Routes
+    from orchestrator.core.spans import Spans
+    from orchestrator.core.tokens import Tokens
+    from orchestrator.model.columns import Packets
+
+End = tuple[int, int, int]
+"""Address (two halves) and port."""
+FEW_USERS = 2
+
+
+def candidates(
+    packets: Packets, flows: Flows, tokens: Tokens, routes: Routes, spans: Spans, lonely: NDArray[np.int64],
+    fresh: NDArray[np.int64],
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:  # fmt: skip
+    """Yield (missing tokens of one flow direction that end at one place, arrivals that may be their continuation).
+
+    Args: *lonely* are missing tokens of flow directions of which nothing is seen beyond, *fresh* arrivals.
+    """
+    first = np.full(2 * flows.count, np.iinfo(np.int64).max)
+    np.minimum.at(first, spans.way, spans.entered)
+    last = np.full(2 * flows.count, -1, np.int64)
+    np.maximum.at(last, spans.way, spans.left)
+    arrivals = _by_way(spans.way, fresh) if len(lonely) else {}
+    users = Counter(e for row in flows.tuples.tolist() for e in _ends(packets, row)) if len(lonely) else Counter()
+    for cut in np.unique(spans.reach[lonely]).tolist():
+        beyond = {w: t for w, t in arrivals.items() if first[w] > cut}
+        known = _Known(_images(packets, flows, np.flatnonzero((first <= cut) & (last > cut)) >> 1), users)
+        for own, mine in _by_way(spans.way, lonely[spans.reach[lonely] == cut]).items():
+            others = [
+                t for w, t in beyond.items() if w >> 1 != own >> 1 and _fits(packets, tokens, routes, mine, t, known)
+            ]
+            if others:
+                yield mine, np.concatenate(others)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What flows that cross a place tell about the addresses on both sides of it."""
+
+    images: dict[tuple[int, int], set[tuple[int, int]]]
+    """Under which addresses each address is known elsewhere."""
+    users: Counter[End]
+    """Five-tuples by end: many of them use a server's port, one a client's."""
+
+
+def _fits(
+    packets: Packets, tokens: Tokens, routes: Routes, mine: NDArray[np.int64], other: NDArray[np.int64], known: _Known
+) -> bool:
+    """Say whether the tokens *other* may be the continuation of *mine*."""
+    row, others_row = int(tokens.first_row[mine[0]]), int(tokens.first_row[other[0]])
+    alike = packets.protocol[row] == packets.protocol[others_row]
+    alike &= routes.direction[mine[0]] == routes.direction[other[0]]
+    return bool(alike) and _may_continue(_ends(packets, row), _ends(packets, others_row), known)
+
+
+def _by_way(way: NDArray[np.int64], chosen: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
+    """Group tokens by flow direction."""
+    order = chosen[np.argsort(way[chosen], kind="stable")]
+    starts = np.flatnonzero(np.diff(way[order])) + 1
+    return {int(way[part[0]]): part for part in np.split(order, starts) if len(part)}
+
+
+def _ends(packets: Packets, row: int) -> tuple[End, End]:
+    """Return source and target of a packet."""
+    return (
+        (int(packets.src_hi[row]), int(packets.src_lo[row]), int(packets.sport[row])),
+        (int(packets.dst_hi[row]), int(packets.dst_lo[row]), int(packets.dport[row])),
+    )
+
+
+def _images(packets: Packets, flows: Flows, through: NDArray[np.int64]) -> dict[tuple[int, int], set[tuple[int, int]]]:
+    """Return under which addresses each address is known elsewhere, from the flows *through*."""
+    chosen = set(through.tolist())
+    by_flow: dict[int, list[int]] = {}
+    for row, flow in zip(flows.tuples.tolist(), flows.of_tuple.tolist(), strict=True):
+        if flow in chosen:
+            by_flow.setdefault(flow, []).append(row)
+    images: dict[tuple[int, int], set[tuple[int, int]]] = {}
+    for rows in by_flow.values():
+        oriented = [_ends(packets, r)[:: 1 if flows.bit[r] == 0 else -1] for r in rows]
+        for side in (0, 1):
+            addresses = {e[side][:2] for e in oriented}
+            for one in addresses:
+                images.setdefault(one, set()).update(addresses)
+    return images
+
+
+def _may_continue(mine: tuple[End, End], other: tuple[End, End], known: _Known) -> bool:
+    """Say whether a flow between the ends *other* may be the one between the ends *mine* after a translation.
+
+    An end is what it was, or is known to become what the other shows.  Where that holds to the port for one end, the
+    opposite end may be anything, unless it is known to be left alone and the port is one that many use.
+    """
+    fits = [other[k][:2] in known.images.get(mine[k][:2], {mine[k][:2]}) for k in (0, 1)]
+    if all(fits):
+        return True
+    for k in (0, 1):
+        same = fits[k] and mine[k][2] == other[k][2]
+        left_alone = known.images.get(mine[1 - k][:2]) == {mine[1 - k][:2]}
+        if same and (known.users[mine[k]] <= FEW_USERS or not left_alone):
+            return True
+    return False

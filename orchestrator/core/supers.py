@@ -1,0 +1,168 @@
+"""Super-segments: what a host's card will split or has joined, as the wire segments they stand for (ALGORITHMS A.6).
+
+A capture on a host sees TCP data before segmentation (TSO, GSO) or after coalescing (GRO, LRO).  Comparing such frames
+with those on the wire would call most data lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from orchestrator.core.flows import find_flows
+from orchestrator.core.sort import number_values
+from orchestrator.model.columns import (
+    CWR, FIN, PIECE_FOLLOWS, PIECE_LEADS, MARK_TIMESTAMPS, PSH, RST, SYN, TCP, Packets,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from orchestrator.core.flows import Flows
+
+LONGEST_USUAL = 1460
+"""TCP payload of a full Ethernet frame: more than this is suspicious where no SYN tells the segment size."""
+TIMESTAMP_BYTES = 12
+UNKNOWN = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expanded:
+    """The rows of all points with super-segments taken apart."""
+
+    packets: Packets
+    point: NDArray[np.uint8]
+    flows: Flows
+    origin: NDArray[np.int64]
+    """By row: the row it comes from; pieces of one frame share it."""
+    supers: NDArray[np.int64]
+    """By point: frames that were taken apart."""
+
+
+def split_supers(packets: Packets, point: NDArray[np.uint8], points: int) -> Expanded:
+    """Return *packets* with every super-segment as its wire segments, and their flows.
+
+    Five-tuples alone give the first cut, so that translated flows find each other; then the flow's own wire segments,
+    seen at whatever point, decide.
+    """
+    first, tuple_of = number_values(packets.flow)
+    alone = _Grouping(of_row=tuple_of.astype(np.int32), bit=packets.swapped, count=len(first))
+    cut = _take_apart(packets, point, points, alone)
+    flows = find_flows(cut.packets, cut.point, points)
+    if not cut.supers.any():
+        return Expanded(
+            packets=packets, point=point, flows=flows, origin=np.arange(len(packets)), supers=cut.supers
+        )
+    start = np.searchsorted(cut.origin, np.arange(len(packets)))
+    joined = _Grouping(of_row=flows.of_row[start], bit=flows.bit[start], count=flows.count)
+    final = _take_apart(packets, point, points, joined)
+    examples = np.searchsorted(final.origin, cut.origin[flows.tuples])
+    flows = replace(flows, of_row=joined.of_row[final.origin], bit=joined.bit[final.origin], tuples=examples)
+    return Expanded(packets=final.packets, point=final.point, flows=flows, origin=final.origin, supers=final.supers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Grouping:
+    """Which rows are one conversation, and in which of its directions."""
+
+    of_row: NDArray[np.int32]
+    bit: NDArray[np.uint8]
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cut:
+    """Rows taken apart by one grouping."""
+
+    packets: Packets
+    point: NDArray[np.uint8]
+    origin: NDArray[np.int64]
+    supers: NDArray[np.int64]
+
+
+def _take_apart(packets: Packets, point: NDArray[np.uint8], points: int, group: _Grouping) -> _Cut:
+    """Return every super-segment as the segments that its conversation shows."""
+    rows = np.flatnonzero((packets.protocol == TCP) & (packets.payload > 0) & (group.of_row >= 0))
+    size = _segment_sizes(packets, point, points, group, rows)
+    way = group.of_row[rows].astype(np.int64) * 2 + group.bit[rows]
+    payload = packets.payload[rows].astype(np.int64)
+    count = np.ones(len(packets), np.int64)
+    large = payload > size.limit[way]
+    count[rows[large]] = -(-payload[large] // size.piece[way[large]])
+    supers = np.bincount(point[rows[large]], minlength=points)
+    if not large.any():
+        return _Cut(packets=packets, point=point, origin=np.arange(len(packets)), supers=supers)
+    origin = np.repeat(np.arange(len(packets)), count)
+    number = np.arange(len(origin)) - (np.cumsum(count) - count)[origin]
+    table = packets.take(origin)
+    pieces = np.flatnonzero(count[origin] > 1)
+    from_row = origin[pieces]
+    piece = size.piece[group.of_row[from_row].astype(np.int64) * 2 + group.bit[from_row]]
+    _cut(table, pieces, number[pieces], count[from_row], piece)
+    return _Cut(packets=table, point=point[origin], origin=origin, supers=supers)
+
+
+def _cut(
+    table: Packets, pieces: NDArray[np.int64], number: NDArray[np.int64], count: NDArray[np.int64],
+    size: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Give the rows *pieces* of *table* the fields that each wire segment of *size* has; changes *table*."""
+    whole = table.payload[pieces].astype(np.int64)
+    offset = number * size
+    is_last, is_first = number == count - 1, number == 0
+    table.seq[pieces] += offset.astype(np.uint32)
+    table.payload[pieces] = np.minimum(size, whole - offset).astype(np.uint32)
+    table.kept[pieces] = np.clip(table.kept[pieces] - offset, 0, table.payload[pieces]).astype(np.uint32)
+    numbered = table.ip_id[pieces] != 0
+    table.ip_id[pieces] += np.where(numbered, number, 0).astype(np.uint16)
+    flags = table.flags[pieces]
+    flags &= np.where(is_last, 0xFF, 0xFF ^ (PSH | FIN)).astype(np.uint8)
+    flags &= np.where(is_first, 0xFF, 0xFF ^ CWR).astype(np.uint8)
+    table.flags[pieces] = flags
+    place = np.where(is_first, 0, PIECE_FOLLOWS) | np.where(is_last, 0, PIECE_LEADS)
+    table.piece[pieces] = place.astype(np.uint8)
+    table.residue[pieces] = 0  # of the whole frame, hence of none of its pieces
+    for column in (table.digest, table.brief):
+        column[pieces[~is_first]] = 0  # of the start of the frame, hence of its first piece alone
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """By flow direction: payload above which a frame is a super-segment, and that of the segments it stands for."""
+
+    limit: NDArray[np.int64]
+    piece: NDArray[np.int64]
+
+
+def _segment_sizes(
+    packets: Packets, point: NDArray[np.uint8], points: int, group: _Grouping, rows: NDArray[np.int64]
+) -> _Sizes:
+    """Work out segment sizes from the SYNs, else from the point that sees the smallest full segments."""
+    ways = 2 * group.count
+    way = group.of_row[rows].astype(np.int64) * 2 + group.bit[rows]
+    payload = packets.payload[rows].astype(np.int64)
+    smallest = np.full(ways, UNKNOWN)
+    for number in range(points):
+        here = point[rows] == number
+        largest = np.zeros(ways, np.int64)
+        np.maximum.at(largest, way[here], payload[here])
+        smallest = np.where(largest > 0, np.minimum(smallest, largest), smallest)
+    agreed = _agreed_sizes(packets, group)
+    # some point shows single segments, unless even its longest frame holds two of what the SYNs allow
+    usual = np.where(agreed < UNKNOWN, agreed, LONGEST_USUAL)
+    on_wire = (smallest < 2 * usual) & (2 * smallest > usual)
+    piece = np.where(on_wire, smallest, usual)
+    return _Sizes(limit=np.where(agreed < UNKNOWN, piece, np.maximum(piece, LONGEST_USUAL)), piece=piece)
+
+
+def _agreed_sizes(packets: Packets, group: _Grouping) -> NDArray[np.int64]:
+    """Return by flow direction the segment size that the smallest MSS option of its SYNs allows, UNKNOWN without."""
+    opening = (packets.protocol == TCP) & ((packets.flags & SYN) > 0) & ((packets.flags & RST) == 0)
+    rows = np.flatnonzero(opening & (packets.mss > 0) & (group.of_row >= 0))
+    smallest = np.full(group.count, UNKNOWN)
+    stamped = (packets.marks[rows] & MARK_TIMESTAMPS) > 0
+    allowed = packets.mss[rows].astype(np.int64) - np.where(stamped, TIMESTAMP_BYTES, 0)
+    np.minimum.at(smallest, group.of_row[rows], np.maximum(allowed, 1))
+    return np.repeat(smallest, 2)

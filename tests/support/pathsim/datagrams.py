@@ -1,0 +1,63 @@
+"""Traffic without connections: calls, questions and answers, heartbeats that are all alike, pings."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from tests.support.pathsim.wire import ICMP, UDP, Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.pathsim.network import Network
+
+Ends = tuple[tuple[str, int], tuple[str, int]]
+
+
+def _later(net: Network, after_ns: int, packet: Wire, arrived: Callable[[Wire], None]) -> None:
+    net.at(net.now + after_ns, lambda: net.send(packet, arrived))
+
+
+def _nothing(_: Wire) -> None:
+    pass
+
+
+def call(net: Network, ends: Ends, count: int, *, tos: int = 0xB8) -> None:
+    """Send *count* numbered datagrams each way, 20 ms apart, as a telephone call does."""
+    source = [net.random.getrandbits(32), net.random.getrandbits(32)]
+    for k in range(count):
+        for forward in (True, False):
+            body = struct.pack(">BBHII", 0x80, 0, k & 0xFFFF, 160 * k, source[forward]) + bytes(net.random.randbytes(40))
+            packet = Wire(-1, forward, UDP, *ends, ip_id=(k * 3 + forward * 77) & 0xFFFF, payload=body, tos=tos)
+            _later(net, 20_000_000 * k + 3_000_000 * forward, packet, _nothing)
+
+
+def questions(net: Network, ends: Ends, count: int) -> None:
+    """Ask *count* times; every question that arrives is answered."""
+
+    def answer(asked: Wire) -> None:
+        body = asked.payload + b"\xc0\x0c\0\1\0\1" + net.random.randbytes(4)
+        net.send(Wire(-1, False, UDP, *ends, ip_id=net.random.getrandbits(16), payload=body), _nothing)
+
+    for k in range(count):
+        body = net.random.randbytes(2) + b"\1\0\0\1\0\0\0\0\0\0\4host" + bytes([97 + k % 26]) + b"\0\0\1\0\1"
+        _later(net, 31_000_000 * k, Wire(-1, True, UDP, *ends, ip_id=0, payload=body), answer)
+
+
+def heartbeats(net: Network, ends: Ends, count: int, gap_ns: int) -> None:
+    """Send *count* identical datagrams without an IP identification."""
+    for k in range(count):
+        _later(net, gap_ns * k, Wire(-1, True, UDP, *ends, ip_id=0, payload=b"alive and well here"), _nothing)
+
+
+def pings(net: Network, ends: Ends, count: int) -> None:
+    """Send *count* echo requests; those that arrive are answered."""
+
+    def answer(asked: Wire) -> None:
+        number = net.random.getrandbits(16)
+        net.send(Wire(-1, False, ICMP, *ends, ip_id=number, seq=asked.seq, payload=asked.payload), _nothing)
+
+    for k in range(count):
+        packet = Wire(-1, True, ICMP, *ends, ip_id=(k + 1) * 5, seq=k, payload=bytes(range(40)))
+        _later(net, 50_000_000 * k, packet, answer)

@@ -1,0 +1,71 @@
+"""The path: delays, losses, and a clock that only goes forward."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from tests.support.pathsim.wire import Wire
+
+START_NS = 1_790_000_000_000_000_000
+
+
+class Network:
+    """Packets between one client side and one server side over *points* capture points in a row."""
+
+    def __init__(
+        self, random_source: random.Random, points: int, *, loss: list[float], delay_ns: list[int], jitter_ns: int,
+        doubles: float = 0.0,
+    ) -> None:  # fmt: skip
+        """Prepare a path of ``points + 1`` segments; *loss* and *delay_ns* by segment, *doubles* the share copied."""
+        self.doubles = doubles
+        self.random, self.points = random_source, points
+        self.loss, self.delay_ns, self.jitter_ns = loss, delay_ns, jitter_ns
+        self.now = START_NS
+        self.sent: list[Wire] = []
+        self._agenda: list[tuple[int, int, Callable[[], None]]] = []
+        self._number = itertools.count()
+        self._last: dict[tuple[bool, int], int] = {}
+
+    def at(self, time_ns: int, action: Callable[[], None]) -> None:
+        """Run *action* at *time_ns*."""
+        heapq.heappush(self._agenda, (max(time_ns, self.now), next(self._number), action))
+
+    def send(self, packet: Wire, arrived: Callable[[Wire], None]) -> None:
+        """Put *packet* on the way; *arrived* is called at the other end unless it is lost."""
+        packet.uid = len(self.sent)
+        packet.sent_ns = self.now
+        self.sent.append(packet)
+        order = range(self.points + 1) if packet.forward else range(self.points, -1, -1)
+        time, crossed = self.now, []
+        for number, segment in enumerate(order):
+            if self.random.random() < self.loss[segment]:
+                packet.lost_on = segment
+                break
+            time += self.delay_ns[segment] + int(self.random.expovariate(1.0) * self.jitter_ns)
+            key = (packet.forward, segment)
+            if self.jitter_ns < 1_000_000:  # small jitter is queueing: order is kept
+                time = max(time, self._last.get(key, 0) + 1_000)
+            self._last[key] = max(time, self._last.get(key, 0))
+            if number < self.points:
+                crossed.append(time)
+        packet.crossed = tuple(crossed)
+        if packet.lost_on is None:
+            self.at(time, lambda: arrived(packet))
+            if self.doubles and self.random.random() < self.doubles:
+                since = self.random.randrange(self.points + 1)  # on this segment of its way
+                packet.again = tuple(t + 30_000 for t in crossed[since:])
+                self.at(time + 30_000, lambda: arrived(packet))
+
+    def run(self, until_ns: int) -> None:
+        """Let time pass."""
+        while self._agenda and self._agenda[0][0] <= until_ns:
+            time, _, action = heapq.heappop(self._agenda)
+            self.now = time
+            action()
+        self.now = until_ns

@@ -1,0 +1,99 @@
+"""Hold what was claimed against what happened."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.model.result import Result
+    from tests.support.pathsim.cases import Made
+    from tests.support.pathsim.taps import Record, Tap
+    from tests.support.pathsim.wire import Wire
+
+MARGIN_NS = 30_000_000
+
+
+def false_claims(made: Made, result: Result) -> list[str]:
+    """Return one line for everything in *result* that accuses wrongly."""
+    places = {tap.name: tap.place for tap in made.taps}
+    wrong = []
+    claims = Counter((v.last_seen, v.frame, v.first_missing) for v in result.vanished)
+    for (near, frame, far), count in claims.items():
+        record = made.records[near][frame - 1]
+        parts = [made.sent[uid] for uid in record.uids]
+        truly = [p for p in parts if p.lost_on in _segments(places[near], places[far], forward=p.forward)]
+        if count > len(truly):
+            wrong.append(f"{near} frame {frame} not at {far}: {count} claimed, {len(truly)} lost; {_short(parts[0])}")
+    for reset in result.resets:
+        if reset.origin == "network":
+            wrong.append(f"reset {reset.flow} called born after {reset.born_after} before {reset.born_before}")
+    inner = any(p.lost_on not in {None, 0, made.case.points} for p in made.sent)
+    if result.headline.network == "yes" and not inner:
+        wrong.append(f"headline: {result.headline.statement}")
+    return wrong
+
+
+def _segments(near: int, far: int, *, forward: bool) -> range:
+    """Return the segments between two places in the direction of travel."""
+    return range(near + 1, far + 1) if forward else range(far + 1, near + 1)
+
+
+def _short(packet: Wire) -> str:
+    way = "forward" if packet.forward else "reverse"
+    return (
+        f"uid {packet.uid} {way} proto {packet.protocol} flags {packet.flags:#x} seq {packet.seq} ack {packet.ack}"
+        f" len {len(packet.payload)} id {packet.ip_id} lost on {packet.lost_on}"
+    )
+
+
+def claimed_uids(made: Made, result: Result) -> set[int]:
+    """Return the lost packets behind the claims; of a super-segment all that were lost."""
+    found = set()
+    for entry in result.vanished:
+        uids = made.records[entry.last_seen][entry.frame - 1].uids
+        found |= {uid for uid in uids if made.sent[uid].lost_on is not None} if len(uids) > 1 else set(uids)
+    return found
+
+
+def eligible(made: Made) -> set[int]:
+    """Return the packets whose loss the captures prove, if they are read right."""
+    alike = Counter(_alike(made, p) for p in made.sent)
+    seen: dict[str, set[int]] = {n: {u for r in records for u in r.uids} for n, records in made.records.items()}
+    found = set()
+    for packet in made.sent:
+        if packet.lost_on is None or not 0 < packet.lost_on < made.case.points or packet.flags & 4:
+            continue
+        upstream = [t for t in made.taps if (t.place < packet.lost_on) == packet.forward]
+        downstream = [t for t in made.taps if (t.place < packet.lost_on) != packet.forward]
+        last = max if packet.forward else min
+        nearest = last(upstream, key=lambda t: t.place)
+        sound = [t for t in downstream if _is_sound(made, t) and _open(made, made.records[t.name], packet)]
+        if packet.uid in seen[nearest.name] and sound and alike[_alike(made, packet)] == 1:
+            found.add(packet.uid)
+    return found
+
+
+def _is_sound(made: Made, tap: Tap) -> bool:
+    """Say whether nobody need doubt what a point did not see: it missed nothing, and says so where others miss."""
+    return not tap.miss and (tap.reports or not any(t.miss for t in made.taps))
+
+
+def _open(made: Made, records: list[Record], packet: Wire) -> bool:
+    """Say whether a point had packets of the same flow and direction before and after."""
+    times = [
+        r.true_ns
+        for r in records
+        if made.sent[r.uids[0]].forward == packet.forward
+        and (made.sent[r.uids[0]].client, made.sent[r.uids[0]].server) == (packet.client, packet.server)
+    ]
+    return len(times) > 2 and times[0] + MARGIN_NS < packet.sent_ns < times[-1] - MARGIN_NS
+
+
+def _alike(made: Made, packet: Wire) -> tuple[object, ...]:
+    """Return what two packets must share to be indistinguishable."""
+    number = 0 if made.case.devices.new_ids is not None else packet.ip_id
+    return (
+        packet.forward, packet.protocol, packet.client, packet.server, number, packet.seq, packet.ack, packet.flags,
+        packet.times, packet.payload,
+    )  # fmt: skip

@@ -1,0 +1,138 @@
+"""The false-claim gate: whatever happens between and at the points, nothing is called lost that was not.
+
+Every case is a path with endpoints that answer and resend, losses with known truth, and captures as real ones are:
+translated, balanced, shifted, joined by the host's card, cut, mirrored, lossy, on clocks that drift and jump.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from orchestrator.archive.layout import RunDirectory
+from orchestrator.pipeline import analyse, open_offline
+from tests.support.offline import analyse_files
+from tests.support.pathsim.cases import Case, Devices, Point, make
+from tests.support.pathsim.strategies import cases
+from tests.support.pathsim.taps import Clock
+from tests.support.pathsim.truth import claimed_uids, eligible, false_claims
+
+SHARE = 0.99
+"""Of the losses that the captures prove."""
+CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
+
+
+def gate(examples: int, *, repeatable: bool) -> tuple[int, int]:
+    """Run *examples* cases; return (eligible losses, those of them that were found)."""
+    counts = [0, 0]
+
+    @settings(max_examples=examples, deadline=None, suppress_health_check=CHECKS, derandomize=repeatable, database=None)
+    @given(case=cases())
+    def holds(case: Case) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            made = make(case, Path(scratch))
+            result = analyse_files(Path(scratch), made.files)
+        assert false_claims(made, result) == []
+        lost = eligible(made)
+        counts[0] += len(lost)
+        counts[1] += len(lost & claimed_uids(made, result))
+
+    holds()
+    return counts[0], counts[1]
+
+
+def test_nothing_but_losses_is_called_lost_and_hardly_one_is_overlooked():
+    """300 cases, the same each time."""
+    lost, found = gate(300, repeatable=True)
+
+    assert lost > 1000
+    assert found >= SHARE * lost, f"{found:,} of {lost:,}"
+
+
+@pytest.mark.nightly
+def test_ten_thousand_cases_without_one_false_claim():
+    """Other cases each night; by the rule of three, one false claim in 3,300 cases would be noticed."""
+    lost, found = gate(10_000, repeatable=False)
+
+    print(f"gate: {found:,} of {lost:,} eligible losses found, no false claim")
+    assert found >= SHARE * lost, f"{found:,} of {lost:,}"
+
+
+EDITS = {
+    "clocks": lambda case: replace(
+        case, captures=tuple(
+            replace(p, clock=Clock(10**9 * (7 * k - 5), 150 * (k - 1))) for k, p in enumerate(case.captures)
+        )
+    ),
+    "super-segments": lambda case: replace(
+        case, captures=(replace(case.captures[0], merges="both"), *case.captures[1:-1],
+                        replace(case.captures[-1], merges="both")),
+    ),
+    "translation": lambda case: replace(case, devices=replace(case.devices, nat=1)),
+    "shifted-numbers": lambda case: replace(case, devices=replace(case.devices, shifts_seq=case.points - 1)),
+    "shells": lambda case: replace(
+        case, captures=tuple(
+            replace(p, shell=s) for p, s in zip(case.captures, ("vlan", "mpls", "cooked", "pppoe"), strict=False)
+        )
+    ),
+    "cut": lambda case: replace(case, captures=tuple(replace(p, snaplen=120) for p in case.captures)),
+    "mirrored": lambda case: replace(
+        case, captures=(*case.captures[:-1], replace(case.captures[-1], mirrored="copy"))
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("edit", EDITS)
+@settings(max_examples=12, deadline=None, suppress_health_check=CHECKS, derandomize=True)
+@given(case=cases())
+def test_no_verdict_changes_with_the_clothes(edit, case):
+    """The same traffic and losses under other clocks, cuts and shells: the same losses are named."""
+    plain = replace(case, captures=(Point(),) * case.points, devices=Devices(), jitter_us=min(case.jitter_us, 100))
+    claims = []
+    for one in (plain, EDITS[edit](plain)):
+        with tempfile.TemporaryDirectory() as scratch:
+            made = make(one, Path(scratch))
+            result = analyse_files(Path(scratch), made.files)
+        claims.append((claimed_uids(made, result), eligible(made)))
+    (before, can_before), (after, can_after) = claims
+    both = can_before & can_after
+    assert before & both == after & both
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=CHECKS, derandomize=True)
+@given(case=cases(), shuffle=st.integers(0, 1000))
+def test_no_verdict_changes_with_the_order_of_ring_files(case, shuffle):
+    """A capture in one file or in four that are named in any order."""
+    plain = replace(case, captures=(Point(),) * case.points)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        made = make(plain, folder)
+        whole = analyse_files(folder, made.files)
+        parts = {name: _in_parts(path, shuffle) for name, path in made.files.items()}
+        run = RunDirectory(folder / "ring")
+        open_offline(run, parts, run_id="20260101-000000-ring")
+        ring = analyse(run)
+    assert [(v.flow, v.last_seen, v.first_missing, v.frame) for v in whole.vanished] == [
+        (v.flow, v.last_seen, v.first_missing, v.frame) for v in ring.vanished
+    ]
+
+
+def _in_parts(path: Path, shuffle: int) -> list[Path]:
+    """Cut a little-endian pcap into four files; return them in shuffled order."""
+    data = path.read_bytes()
+    head, starts = data[:24], [24]
+    while starts[-1] < len(data):
+        starts.append(starts[-1] + 16 + int.from_bytes(data[starts[-1] + 8 : starts[-1] + 12], "little"))
+    cuts = [starts[(len(starts) - 1) * k // 4] for k in range(5)]
+    parts = []
+    for k in range(4):
+        part = path.with_name(f"{path.stem}.{k}")
+        part.write_bytes(head + data[cuts[k] : cuts[k + 1]])
+        parts.append(part)
+    random.Random(shuffle).shuffle(parts)
+    return parts
