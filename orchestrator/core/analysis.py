@@ -22,7 +22,7 @@ from orchestrator.core.steps import find_steps, shared_tokens, still_contradict,
 from orchestrator.core.supers import split_supers
 from orchestrator.core.tokens import build_tokens
 from orchestrator.core.verdicts import CONFIRMED, KINDS, PROBABLE, PointFacts, kinds
-from orchestrator.model.columns import Packets
+from orchestrator.model.columns import MARK_CUT, Packets
 from orchestrator.model.finding import Vanished
 
 if TYPE_CHECKING:
@@ -127,7 +127,9 @@ def analyse(
     consistent = all(c.uncertainty_ns is not None for c in clocks) and not still_contradict(pairs, smooth)
     uncertainty = max(c.uncertainty_ns or 0 for c in clocks)
     if len(repeated.rows):
-        tokens = match_repeated(tokens, repeated, corrected, point, flows, routes.flow_direction, uncertainty if consistent else None)
+        tokens = match_repeated(
+            tokens, repeated, corrected, point, flows, routes.flow_direction, uncertainty if consistent else None
+        )
         routes = find_routes(packets, flows, tokens, paths, numbers, len(observed))
     facts = _facts(observed, clocks, corrected, point, window, post_roll_ns)
     verdicts = judge(packets, flows, tokens, routes, corrected, facts, window)
@@ -137,7 +139,8 @@ def analyse(
     found = Analysis(
         clocks=clocks, vanished=_vanished(packets, tokens, verdicts, kind, names, frames), resets=resets,
         miss_rate=verdicts.miss_rate, tokens=len(tokens), token_of_row=_token_of_row(tokens, origin, len(whole)),
-        reference_ns=_by_frame(corrected, origin, len(whole)), packets=whole, point=whole_point, supers=split.supers.tolist(), suggested_order=suggested, order_warning=warning,
+        reference_ns=_by_frame(corrected, origin, len(whole)), packets=whole, point=whole_point,
+        supers=split.supers.tolist(), suggested_order=suggested, order_warning=warning,
     )  # fmt: skip
     if only_fates:
         return found
@@ -215,9 +218,16 @@ def _facts(
                 complete=one.complete,
                 uncertainty_ns=clock.uncertainty_ns,
                 gaps_ns=clock.to_reference(np.array(one.gaps_ns, np.int64).reshape(-1, 2)),
+                cut_protocols=_cut_protocols(one.packets),
             )
         )
     return facts
+
+
+def _cut_protocols(packets: Packets) -> tuple[int, ...]:
+    """Return the protocols of packets whose headers were cut."""
+    cut = (packets.marks & MARK_CUT) > 0
+    return tuple(np.unique(packets.protocol[cut]).tolist()) if cut.any() else ()
 
 
 def _neighbours(paths: Sequence[PlannedPath], numbers: Mapping[str, int], count: int) -> list[tuple[int, int]]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from orchestrator.core.identity import identities, payload_levels
 from orchestrator.core.sort import number_values, stable_order
-from orchestrator.model.columns import MARK_FRAGMENT, MARK_GROUP, MARK_ICMP_ERROR, TCP
+from orchestrator.model.columns import MARK_CUT, MARK_FRAGMENT, MARK_GROUP, MARK_ICMP_ERROR, TCP
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +39,7 @@ class Flows:
     """Flows over all points. Arrays by packet row unless said otherwise."""
 
     of_row: NDArray[np.int32]
-    """Flow number; -1 where no IP was found."""
+    """Flow number; -1 where no IP was found, or too little was kept of its headers."""
     bit: NDArray[np.uint8]
     """Which of the flow's two directions; its meaning is the same at every point."""
     count: int
@@ -51,7 +51,7 @@ class Flows:
 
 def find_flows(packets: Packets, point: NDArray[np.uint8], points: int) -> Flows:
     """Return the flows of *packets* (all points in one table; *point* says where each was seen)."""
-    rows = np.flatnonzero(packets.family > 0)
+    rows = np.flatnonzero((packets.family > 0) & ((packets.marks & MARK_CUT) == 0))
     first, tuple_of = number_values(packets.flow[rows])
     example = rows[first]
     count = len(example)
@@ -98,7 +98,7 @@ def _join_translated(
     told = np.flatnonzero((table.protocol == TCP) & (table.payload >= FEWEST_PAYLOAD_BYTES))
     for sign in (table.brief, table.residue):  # a cut frame still has its checksum
         key = _with_length(sign[told], table.payload[told])
-        found = _votes(key, *(s[told] for s in shown), shift=table.seq[told])
+        found = _votes(key, tuple_of[chosen][told], table.swapped[told], table.time_ns[told], shift=table.seq[told])
         votes += [(v, False) for v in found if v[3] >= ENOUGH_SHIFTED]
     members = {int(t): [int(t)] for t in np.unique(tuple_of[chosen])}
     for (left, right, crossed, number, spread), bare in votes:
@@ -143,8 +143,12 @@ def _may_join(
 
 
 def _votes(
-    identity: NDArray[np.uint64], tuple_of: NDArray[np.int64], swapped: NDArray[np.uint8], time_ns: NDArray[np.int64],
-    *, shift: NDArray[np.uint32] | None = None,
+    identity: NDArray[np.uint64],
+    tuple_of: NDArray[np.int64],
+    swapped: NDArray[np.uint8],
+    time_ns: NDArray[np.int64],
+    *,
+    shift: NDArray[np.uint32] | None = None,
 ) -> list[tuple[int, int, int, int, int]]:
     """Return (tuple, other tuple, orientation differs, shared packets, spread of their delays), the likeliest first.
 
@@ -178,7 +182,10 @@ def _pairs_within(start: NDArray[np.int64], size: NDArray[np.int64]) -> tuple[ND
 
 
 def _ranked(
-    left: NDArray[np.int64], right: NDArray[np.int64], crossed: NDArray[np.uint8], apart: NDArray[np.int64],
+    left: NDArray[np.int64],
+    right: NDArray[np.int64],
+    crossed: NDArray[np.uint8],
+    apart: NDArray[np.int64],
     difference: NDArray[np.int64],
 ) -> list[tuple[int, int, int, int, int]]:
     """Return (left, right, crossed, how often, spread) of the distinct quadruples; see _votes for their order."""

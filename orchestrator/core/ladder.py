@@ -140,7 +140,8 @@ def _begin(
     return Verdicts(
         verdict=np.zeros(count, np.uint8), reason=np.zeros(count, np.uint8), last_seen=np.full(count, -1, np.int16),
         missing_at=np.full(count, -1, np.int16), counted=counted, certified=flag[0], superseded=flag[1],
-        recovered=flag[2], modified=flag[3], reshaped=np.zeros(count, np.uint8), time_ns=time, start=start, end=end, acked=acked,
+        recovered=flag[2], modified=flag[3], reshaped=np.zeros(count, np.uint8), time_ns=time, start=start, end=end,
+        acked=acked,
     )  # fmt: skip
 
 
@@ -230,7 +231,7 @@ def _count_misses(
             met = np.zeros(ways, np.bool_)  # what has never come by is blindness or another way, no chance miss
             met[way[inside[seen[:, column]]]] = True
             gone = inside[proved[:, column] & ~seen[:, column]]
-            gone = gone[met[way[gone]]]
+            gone = gone[met[way[gone]] & ~np.isin(packets.protocol[first[gone]], facts[point].cut_protocols)]
             margin = facts[point].uncertainty_ns
             if margin is None:
                 gone = gone[:0]
@@ -281,18 +282,18 @@ def _judge_group(
             sent = int((seen[:, position] & verdicts.counted[members]).sum())
             chosen = members[here]
             trusted, hidden, doubt = _trust(
-                tokens, routes, verdicts, corrected_ns, facts, points, position, members, seen, chosen
+                packets, tokens, routes, verdicts, corrected_ns, facts, points, position, members, seen, chosen
             )
             unsure = tokens.ambiguous[chosen] | ((evidence[chosen] & PARTLY) > 0)
-            unsure |= (verdicts.reshaped[chosen] == PERHAPS)
+            unsure |= verdicts.reshaped[chosen] == PERHAPS
             strange = never_met(packets, tokens, routes, chosen, trusted)
             _decide(verdicts, evidence, facts, chosen, trusted, hidden, doubt, sent, unsure, strange)
 
 
 def _trust(
-    tokens: Tokens, routes: Routes, verdicts: Verdicts, corrected_ns: NDArray[np.int64], facts: Sequence[PointFacts],
-    points: Sequence[int], position: int, members: NDArray[np.int64], seen: NDArray[np.bool_], chosen:
-    NDArray[np.int64],
+    packets: Packets, tokens: Tokens, routes: Routes, verdicts: Verdicts, corrected_ns: NDArray[np.int64],
+    facts: Sequence[PointFacts], points: Sequence[int], position: int, members: NDArray[np.int64],
+    seen: NDArray[np.bool_], chosen: NDArray[np.int64],
 ) -> tuple[NDArray[np.int16], NDArray[np.float64], NDArray[np.uint8]]:  # fmt: skip
     """Return by token (first point whose silence counts or -1, chance that all such points missed it, doubt)."""
     near = points[position]
@@ -300,17 +301,19 @@ def _trust(
     trusted = np.full(len(chosen), -1, np.int16)
     hidden = np.ones(len(chosen))
     doubt = np.zeros(len(chosen), np.uint8)
-    pair = routes.pair[chosen]
+    pair, protocol = routes.pair[chosen], packets.protocol[tokens.first_row[chosen]]
     for column in range(position + 1, len(points)):
         far = points[column]
         inside, blind = _inside(tokens, corrected_ns, facts[far], near, far, members, seen, position, column, sent_at)
         known = ~np.isin(pair, [p for p, passed_by in routes.elsewhere if passed_by == far])
         beyond = int((seen[:, column] & ~seen[:, column + 1 :].any(axis=1)).sum()) if column + 1 < len(points) else 0
         chance = _miss_probability(facts[far], verdicts, far, beyond)
-        counts = inside & known & ~blind & (chance < 1.0)
+        told = ~np.isin(protocol, facts[far].cut_protocols)
+        counts = inside & known & told & ~blind & (chance < 1.0)
         trusted[counts & (trusted < 0) & (chance == 0.0)] = far
         hidden[counts] *= chance
         doubt[~inside & (doubt == 0)] = EDGE
+        doubt[~told] = BLIND
         doubt[~known] = ELSEWHERE
         doubt[inside & known & (blind | (chance > 0)) & (doubt != ELSEWHERE)] = LOSSY
     fallback = (trusted < 0) & (hidden < 1.0)

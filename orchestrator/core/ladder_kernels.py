@@ -15,12 +15,10 @@ LARGEST_WINDOW = 1 << 30
 RESENT, EARLIER_COPY, CERTIFIED, HOLE, RECUT, SUPERSEDED, PASSED_LATER, PARTLY = 1, 2, 4, 8, 16, 32, 64, 128
 """What examine() found about a missing token.
 
-RESENT a later copy of its bytes exists; EARLIER_COPY it is itself a copy; CERTIFIED its bytes were acknowledged
-though no
-other copy can have delivered them; HOLE later bytes reached the far side before the copy did; RECUT its bytes reached
-the far side in packets that the near side never saw, PARTLY some of them did: its borders are not those on the wire; SUPERSEDED a later acknowledgement passed; PASSED_LATER a later
-copy
-reached the far side.
+RESENT a later copy of its bytes exists; EARLIER_COPY it is itself a copy; CERTIFIED its bytes were acknowledged though
+no other copy can have delivered them; HOLE later bytes reached the far side before the copy did; RECUT its bytes
+reached the far side in packets that the near side never saw, PARTLY some of them did: its borders are not those on
+the wire; SUPERSEDED a later acknowledgement passed; PASSED_LATER a later copy reached the far side.
 """
 
 

@@ -92,7 +92,9 @@ def _window(facts: Sequence[PointFacts]) -> tuple[int, int]:
     return doubt + SLACK_NS, doubt + LONGEST_NS
 
 
-def _key(way: NDArray[np.uint64], size: NDArray[np.uint64], place: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:
+def _key(
+    way: NDArray[np.uint64], size: NDArray[np.uint64], place: NDArray[np.uint64] | np.uint64
+) -> NDArray[np.uint64]:
     """Return a hash of three numbers."""
     state = (way * np.uint64(0x9E3779B97F4A7C15)) ^ size
     state = (state ^ (state >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) ^ place

@@ -108,9 +108,7 @@ def find_steps(pairs: Pairs, time_ns: NDArray[np.int64], last_row: list[int], re
     return steps
 
 
-def with_steps(
-    clocks: Sequence[ClockModel], steps: Sequence[Step], raw_ns: NDArray[np.int64]
-) -> list[ClockModel]:
+def with_steps(clocks: Sequence[ClockModel], steps: Sequence[Step], raw_ns: NDArray[np.int64]) -> list[ClockModel]:
     """Return the clock models with their steps written down; the lines hold for times with the steps taken out.
 
     Args: raw_ns by row.
@@ -147,7 +145,7 @@ def _blamed(key: tuple[int, int], worst: dict[tuple[int, int], float], pairs: Pa
 
 
 def _split(pair: _Pair, time_ns: NDArray[np.int64], violation: float, *, by_near: bool) -> tuple[int, int] | None:
-    """Return (row of the blamed point at which its clock jumps, size of the far clock's jump), None if none cures it."""
+    """Return (row at which the blamed clock jumps, by how much the far one gains), None if no jump cures it."""
     if by_near:
         order = np.argsort(pair.near_row, kind="stable")
         pair = _Pair(pair.near_row[order], pair.far_row[order], pair.forward[order])

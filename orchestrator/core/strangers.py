@@ -1,4 +1,4 @@
-"""Flows that nothing ties to the flow they continue: short, all alike, or of a kind that a translator changes wholly."""
+"""Flows that nothing ties to the flow they continue: short, all alike, or translated at both ends."""
 
 from __future__ import annotations
 

@@ -14,7 +14,16 @@ import numpy as np
 from orchestrator.core.flows import find_flows
 from orchestrator.core.sort import number_values
 from orchestrator.model.columns import (
-    CWR, FIN, PIECE_FOLLOWS, PIECE_LEADS, MARK_TIMESTAMPS, PSH, RST, SYN, TCP, Packets,
+    CWR,
+    FIN,
+    MARK_TIMESTAMPS,
+    PIECE_FOLLOWS,
+    PIECE_LEADS,
+    PSH,
+    RST,
+    SYN,
+    TCP,
+    Packets,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -52,9 +61,7 @@ def split_supers(packets: Packets, point: NDArray[np.uint8], points: int) -> Exp
     cut = _take_apart(packets, point, points, alone)
     flows = find_flows(cut.packets, cut.point, points)
     if not cut.supers.any():
-        return Expanded(
-            packets=packets, point=point, flows=flows, origin=np.arange(len(packets)), supers=cut.supers
-        )
+        return Expanded(packets=packets, point=point, flows=flows, origin=np.arange(len(packets)), supers=cut.supers)
     start = np.searchsorted(cut.origin, np.arange(len(packets)))
     joined = _Grouping(of_row=flows.of_row[start], bit=flows.bit[start], count=flows.count)
     final = _take_apart(packets, point, points, joined)

@@ -65,7 +65,7 @@ class Repeated:
     rows: NDArray[np.int64]
     group: NDArray[np.int64]
     unsure: NDArray[np.bool_]
-    """Whether packets of the group that may be alike were folded at some point, so that nobody knows how many there are."""
+    """Whether some that may be alike were folded at some point, so that nobody knows how many there are."""
 
 
 def build_tokens(packets: Packets, point: NDArray[np.uint8], points: int, flows: Flows) -> tuple[Tokens, Repeated]:

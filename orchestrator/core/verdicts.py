@@ -45,6 +45,8 @@ class PointFacts:
     uncertainty_ns: int | None = 0
     gaps_ns: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), np.int64))
     """Beginning and end of times in which packets are missing in its files."""
+    cut_protocols: tuple[int, ...] = ()
+    """Protocols of which it kept less than the headers somewhere: it does not tell which packet that was."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,7 +9,7 @@ import numpy as np
 from orchestrator.core.routes import FORWARD, REVERSE, UNKNOWN, address
 from orchestrator.core.sort import stable_order
 from orchestrator.core.verdicts import KINDS
-from orchestrator.model.columns import ACK, FIN, MARK_OPTIONS, MARK_TIMESTAMPS, SYN
+from orchestrator.model.columns import ACK, FIN, MARK_OPTIONS, MARK_TIMESTAMPS, SYN, TCP
 from orchestrator.model.finding import Burst, Family, FlowKey, Origin, Reset, Side
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _born_after(
         fact = facts[point]
         open_then = fact.uncertainty_ns is not None and fact.start_ns <= time <= fact.end_ns
         watches = (int(routes.pair[token]), point) not in routes.elsewhere
-        if not (open_then and watches and fact.complete):
+        if not (open_then and watches and fact.complete and TCP not in fact.cut_protocols):
             continue
         lossy = bool(fact.kernel_drops) or rate > 0
         doubt *= max(rate, 0.01) if lossy else 0.001

@@ -38,7 +38,7 @@ class Devices:
 class Point:
     """How one point captures."""
 
-    clock: Clock = Clock()
+    clock: Clock = field(default_factory=Clock)
     shell: str = "ethernet"
     snaplen: int = 262_144
     miss: float = 0.0
@@ -70,10 +70,10 @@ class Case:
     loss: tuple[float, ...] = (0.0, 0.02, 0.0, 0.0, 0.0)
     jitter_us: int = 20
     doubles: float = 0.0
-    stack: Stack = Stack()
-    devices: Devices = Devices()
+    stack: Stack = field(default_factory=Stack)
+    devices: Devices = field(default_factory=Devices)
     captures: tuple[Point, ...] = (Point(), Point(), Point(), Point())
-    traffic: Traffic = Traffic()
+    traffic: Traffic = field(default_factory=Traffic)
 
 
 @dataclass(slots=True)

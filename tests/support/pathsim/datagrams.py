@@ -23,14 +23,23 @@ def _nothing(_: Wire) -> None:
     pass
 
 
+def _there(ends: Ends, protocol: int, **fields: object) -> Wire:
+    return Wire(uid=-1, forward=True, protocol=protocol, client=ends[0], server=ends[1], **fields)
+
+
+def _back(ends: Ends, protocol: int, **fields: object) -> Wire:
+    return Wire(uid=-1, forward=False, protocol=protocol, client=ends[0], server=ends[1], **fields)
+
+
 def call(net: Network, ends: Ends, count: int, *, tos: int = 0xB8) -> None:
     """Send *count* numbered datagrams each way, 20 ms apart, as a telephone call does."""
-    source = [net.random.getrandbits(32), net.random.getrandbits(32)]
+    sources = [net.random.getrandbits(32), net.random.getrandbits(32)]
     for k in range(count):
-        for forward in (True, False):
-            body = struct.pack(">BBHII", 0x80, 0, k & 0xFFFF, 160 * k, source[forward]) + bytes(net.random.randbytes(40))
-            packet = Wire(-1, forward, UDP, *ends, ip_id=(k * 3 + forward * 77) & 0xFFFF, payload=body, tos=tos)
-            _later(net, 20_000_000 * k + 3_000_000 * forward, packet, _nothing)
+        for turn, way in enumerate((_there, _back)):
+            head = struct.pack(">BBHII", 0x80, 0, k & 0xFFFF, 160 * k, sources[turn])
+            number = (k * 3 + turn * 77) & 0xFFFF
+            packet = way(ends, UDP, ip_id=number, payload=head + net.random.randbytes(40), tos=tos)
+            _later(net, 20_000_000 * k + 3_000_000 * turn, packet, _nothing)
 
 
 def questions(net: Network, ends: Ends, count: int) -> None:
@@ -38,17 +47,18 @@ def questions(net: Network, ends: Ends, count: int) -> None:
 
     def answer(asked: Wire) -> None:
         body = asked.payload + b"\xc0\x0c\0\1\0\1" + net.random.randbytes(4)
-        net.send(Wire(-1, False, UDP, *ends, ip_id=net.random.getrandbits(16), payload=body), _nothing)
+        net.send(_back(ends, UDP, ip_id=net.random.getrandbits(16), payload=body), _nothing)
 
     for k in range(count):
-        body = net.random.randbytes(2) + b"\1\0\0\1\0\0\0\0\0\0\4host" + bytes([97 + k % 26]) + b"\0\0\1\0\1"
-        _later(net, 31_000_000 * k, Wire(-1, True, UDP, *ends, ip_id=0, payload=body), answer)
+        name = b"\4host" + bytes([97 + k % 26]) + b"\0\0\1\0\1"
+        asked = _there(ends, UDP, payload=net.random.randbytes(2) + b"\1\0\0\1\0\0\0\0\0\0" + name)
+        _later(net, 31_000_000 * k, asked, answer)
 
 
 def heartbeats(net: Network, ends: Ends, count: int, gap_ns: int) -> None:
     """Send *count* identical datagrams without an IP identification."""
     for k in range(count):
-        _later(net, gap_ns * k, Wire(-1, True, UDP, *ends, ip_id=0, payload=b"alive and well here"), _nothing)
+        _later(net, gap_ns * k, _there(ends, UDP, payload=b"alive and well here"), _nothing)
 
 
 def pings(net: Network, ends: Ends, count: int) -> None:
@@ -56,8 +66,8 @@ def pings(net: Network, ends: Ends, count: int) -> None:
 
     def answer(asked: Wire) -> None:
         number = net.random.getrandbits(16)
-        net.send(Wire(-1, False, ICMP, *ends, ip_id=number, seq=asked.seq, payload=asked.payload), _nothing)
+        net.send(_back(ends, ICMP, ip_id=number, seq=asked.seq, payload=asked.payload), _nothing)
 
     for k in range(count):
-        packet = Wire(-1, True, ICMP, *ends, ip_id=(k + 1) * 5, seq=k, payload=bytes(range(40)))
-        _later(net, 50_000_000 * k, packet, answer)
+        asked = _there(ends, ICMP, ip_id=(k + 1) * 5, seq=k, payload=bytes(range(40)))
+        _later(net, 50_000_000 * k, asked, answer)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 LOSSES = (0.0, 0.005, 0.02, 0.08, 0.2)
 OFFSETS_NS = (0, 37_123_000, -1_250_500_000, 7_250_000_000, 3_600_000_000_000)
 STEPS_NS = (80_000, -5_000_000, 20_000_000)
-SHELLS = ("ethernet", "vlan", "qinq", "mpls", "pppoe", "cooked", "raw")
+SHELLS = (
+    "ethernet", "vlan", "qinq", "mpls", "pppoe", "cooked", "raw", "vxlan", "geneve", "gre", "ipip", "erspan",
+)  # fmt: skip
 MISSES = ((0.0, False), (0.0, True), (0.01, True), (0.1, True), (0.28, True))
 SILENT_MISSES = ((0.1, False), (0.28, False))
 """Without a counter, only a point whose neighbours show it: the outermost must report (docs/limits.md)."""
@@ -26,7 +28,11 @@ def clocks() -> SearchStrategy[Clock]:
     """Return clocks hours apart, with drift, now and then set while they run."""
     steady = st.builds(Clock, st.sampled_from(OFFSETS_NS), st.sampled_from((0, 12, -200, 300)))
     stepped = st.builds(
-        Clock, st.sampled_from(OFFSETS_NS), st.sampled_from((0, 12)), st.integers(10**7, 10**9), st.sampled_from(STEPS_NS)
+        Clock,
+        st.sampled_from(OFFSETS_NS),
+        st.sampled_from((0, 12)),
+        st.integers(10**7, 10**9),
+        st.sampled_from(STEPS_NS),
     )
     return st.one_of(steady, steady, steady, stepped)
 

@@ -62,10 +62,8 @@ class Record:
     uids: tuple[int, ...]
 
 
-def record(
-    tap: Tap, packets: list[Wire], points: int, random_source: random.Random
-) -> tuple[list[Record], int]:
-    """Return what *tap*, one of *points* on the path, writes of *packets* in the order of its file; how many it missed."""
+def record(tap: Tap, packets: list[Wire], points: int, random_source: random.Random) -> tuple[list[Record], int]:
+    """Return what *tap*, one of *points* on the path, writes of *packets* in file order, and how many it missed."""
     passing: list[tuple[int, list[Wire]]] = []
     for packet in packets:
         index = tap.place if packet.forward else points - 1 - tap.place
@@ -97,7 +95,7 @@ def _merged(tap: Tap, passing: list[tuple[int, list[Wire]]]) -> list[tuple[int, 
     open_ones: dict[tuple[object, ...], int] = {}
     for time, (packet,) in passing:
         outgoing = packet.forward == tap.host_is_client
-        wanted = tap.merges == "both" or tap.merges == ("tso" if outgoing else "gro")
+        wanted = tap.merges in {"both", "tso" if outgoing else "gro"}
         key = (packet.client, packet.server, packet.forward)
         known = open_ones.get(key)
         if wanted and known is not None and _joins(result[known], packet, time):

@@ -25,9 +25,11 @@ def false_claims(made: Made, result: Result) -> list[str]:
         truly = [p for p in parts if p.lost_on in _segments(places[near], places[far], forward=p.forward)]
         if count > len(truly):
             wrong.append(f"{near} frame {frame} not at {far}: {count} claimed, {len(truly)} lost; {_short(parts[0])}")
-    for reset in result.resets:
-        if reset.origin == "network":
-            wrong.append(f"reset {reset.flow} called born after {reset.born_after} before {reset.born_before}")
+    wrong += [
+        f"reset {r.flow} called born after {r.born_after} before {r.born_before}"
+        for r in result.resets
+        if r.origin == "network"
+    ]
     inner = any(p.lost_on not in {None, 0, made.case.points} for p in made.sent)
     if result.headline.network == "yes" and not inner:
         wrong.append(f"headline: {result.headline.statement}")
