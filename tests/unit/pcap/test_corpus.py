@@ -29,6 +29,7 @@ def test_every_file_is_read():
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(3_000)
 @needs_tshark
 def test_counts_times_and_lengths_agree_with_tshark():
     """Wherever tshark reads a file to its end, we read the same packets, at the same nanosecond."""
@@ -94,6 +95,7 @@ FIELDS = (*LAYERS, "tcp.seq_raw", "frame.protocols")
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(3_000)
 @needs_tshark
 def test_the_innermost_packets_agree_with_tshark():
     """Addresses, ports and sequence numbers behind every encapsulation, of all frames of all files."""
