@@ -132,7 +132,9 @@ def analyse(
         )
         routes = find_routes(packets, flows, tokens, paths, numbers, len(observed))
     facts = _facts(observed, clocks, corrected, point, window, post_roll_ns)
-    verdicts = judge(packets, flows, tokens, routes, corrected, facts, window)
+    renumbered = np.zeros(flows.count, np.bool_)
+    renumbered[[s.flow for s in shifts]] = True
+    verdicts = judge(packets, flows, tokens, routes, corrected, facts, window, renumbered)
     kind = kinds(packets, tokens)
     frames = _frames(whole_point, len(observed))[origin]
     resets = locate_resets(packets, tokens, routes, verdicts, kind, facts, names, frames)

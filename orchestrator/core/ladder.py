@@ -22,10 +22,12 @@ from orchestrator.core.ladder_kernels import (
     unwrap,
 )
 from orchestrator.core.met import never_met
+from orchestrator.core.proxies import claims_across, find_proxied, up_to_relay
 from orchestrator.core.rates import RULE_OF_THREE
 from orchestrator.core.reshaped import CERTAINLY, PERHAPS, find_reshaped
 from orchestrator.core.routes import FORWARD, REVERSE, UNKNOWN
 from orchestrator.core.sort import stable_order
+from orchestrator.core.spans import find_spans
 from orchestrator.core.verdicts import (
     AMBIGUOUS,
     BLIND,
@@ -39,7 +41,7 @@ from orchestrator.core.verdicts import (
     PointFacts,
     Verdicts,
 )
-from orchestrator.model.columns import RST, SYN, TCP
+from orchestrator.model.columns import FIN, RST, SYN, TCP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 
     from orchestrator.core.flows import Flows
     from orchestrator.core.routes import Routes
+    from orchestrator.core.spans import Spans
     from orchestrator.core.tokens import Tokens
     from orchestrator.model.columns import Packets
 
@@ -67,18 +70,33 @@ def judge(
     corrected_ns: NDArray[np.int64],
     facts: Sequence[PointFacts],
     window: tuple[int, int] | None,
+    renumbered: NDArray[np.bool_],
 ) -> Verdicts:
-    """Return the verdict on every token."""
+    """Return the verdict on every token; *renumbered* by flow: a device on the way changes its sequence numbers."""
     verdicts = _begin(packets, tokens, corrected_ns, window)
-    evidence = _examine_missing(packets, tokens, routes, verdicts)
+    spans = find_spans(tokens, routes)
+    proxied = find_proxied(packets, tokens, spans, renumbered)
+    this_side = up_to_relay(proxied, tokens, spans)
+    evidence = _examine_missing(packets, tokens, routes, this_side, verdicts)
+    # what a relay acknowledges need not have gone on
+    end = np.where(spans.back, tokens.row.shape[1] - 1 - spans.end, spans.end).astype(np.int16)
+    verdicts.certified &= ~claims_across(proxied, tokens, spans, end)
+    verdicts.proxied = proxied
     _count_misses(packets, tokens, routes, verdicts, facts)
-    verdicts.reshaped = find_reshaped(packets, flows, tokens, routes, verdicts, facts)
+    verdicts.reshaped = find_reshaped(packets, flows, tokens, routes, this_side, verdicts, facts)
     groups = _groups(routes)
     for route, direction, members in groups:
         points = routes.points[route] if direction == FORWARD else routes.points[route][::-1]
         if len(points) > 1:
             _judge_group(packets, tokens, routes, verdicts, evidence, corrected_ns, facts, points, members)
     _excuse_proxied(packets, tokens, verdicts)
+    across = np.isin(verdicts.verdict, (CONFIRMED, PROBABLE))
+    across &= claims_across(proxied, tokens, spans, verdicts.missing_at) | _is_thinned(
+        packets, tokens, spans, renumbered
+    )
+    verdicts.verdict[across] = UNDECIDED
+    verdicts.reason[across] = PROXIED
+    verdicts.missing_at[across] = -1
     unknown = (routes.direction == UNKNOWN) & verdicts.counted
     verdicts.verdict[unknown] = UNDECIDED
     verdicts.reason[unknown] = BLIND
@@ -153,7 +171,27 @@ def _masks(tokens: Tokens) -> NDArray[np.uint64]:
     return seen
 
 
-def _examine_missing(packets: Packets, tokens: Tokens, routes: Routes, verdicts: Verdicts) -> NDArray[np.uint8]:
+def _is_thinned(packets: Packets, tokens: Tokens, spans: Spans, renumbered: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Say which tokens are bare acknowledgements of connections of which only the payload tells that they go on.
+
+    A relay that cuts data alike acknowledges it on either side as it likes; it does not keep identifications.
+    """
+    if not renumbered.any():
+        return np.zeros(len(tokens), np.bool_)
+    first = tokens.first_row
+    crossing = np.flatnonzero((spans.left > spans.entered) & renumbered[tokens.flow])
+    kept = packets.ip_id[first[crossing]] == packets.ip_id[tokens.row[crossing].max(axis=1)]
+    kept &= packets.ip_id[first[crossing]] > 0
+    total = np.bincount(tokens.flow[crossing], minlength=len(renumbered))
+    renumbered = renumbered & (2 * np.bincount(tokens.flow[crossing[kept]], minlength=len(renumbered)) < total + 1)
+    bare = (packets.protocol[first] == TCP) & (packets.payload[first] == 0) & (packets.tsval[first] == 0)
+    result: NDArray[np.bool_] = renumbered[tokens.flow] & bare & ((packets.flags[first] & (SYN | FIN | RST)) == 0)
+    return result
+
+
+def _examine_missing(
+    packets: Packets, tokens: Tokens, routes: Routes, spans: Spans, verdicts: Verdicts
+) -> NDArray[np.uint8]:
     """Return by token what copies and acknowledgements say about it, for TCP tokens missing at a route's end."""
     found = np.zeros(len(tokens), np.uint8)
     tail = np.zeros(len(tokens), np.uint64)
@@ -164,7 +202,7 @@ def _examine_missing(packets: Packets, tokens: Tokens, routes: Routes, verdicts:
         last = len(points) - 1 - np.argmax(seen[:, ::-1], axis=1)
         bits = np.array([1 << p for p in points], np.uint64)
         suffix = np.concatenate((np.cumsum(bits[::-1], dtype=np.uint64)[::-1][1:], [np.uint64(0)])).astype(np.uint64)
-        tail[members] = suffix[last]
+        tail[members] = suffix[last] & _within(spans, members, direction, tokens.row.shape[1])
         near[members] = bits[last]
         verdicts.last_seen[members] = np.array(points, np.int16)[last]
     first = tokens.first_row
@@ -193,6 +231,16 @@ def _examine_missing(packets: Packets, tokens: Tokens, routes: Routes, verdicts:
     return found
 
 
+def _within(spans: Spans, members: NDArray[np.int64], direction: int, points: int) -> NDArray[np.uint64]:
+    """Return for each token the points up to the end of its span, as bits."""
+    every = np.uint64((1 << points) - 1)
+    count = (spans.end[members] + 1).astype(np.uint64)
+    if direction == FORWARD:
+        return every >> (np.uint64(points) - count)
+    kept: NDArray[np.uint64] = every & ~(every >> count)
+    return kept
+
+
 def _running_highest(acked: NDArray[np.int64], way: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the running maximum of *acked* that starts anew with every way."""
     if not len(acked):
@@ -211,12 +259,13 @@ def _count_misses(
     saw = np.zeros(points, np.int64)
     passed = np.zeros(points, np.int64)
     first = tokens.first_row
-    usable = verdicts.counted & ~tokens.ambiguous
+    usable = verdicts.counted & ~tokens.ambiguous & ~verdicts.proxied.anywhere(tokens.flow)
     tcp = packets.protocol[first] == TCP
     usable &= ~(tcp & ((packets.flags[first] & RST) > 0))
-    # acknowledgements without identification may be alike: a burst of them, folded at one point, is no miss elsewhere
-    usable &= ~(tcp & (packets.payload[first] == 0) & (packets.ip_id[first] == 0))
     way = tokens.flow.astype(np.int64) * 2 + tokens.bit
+    # what nothing tells from its repetitions may be folded at one point and not at another: that is no miss
+    alike = (packets.ip_id[first] == 0) | tokens.unnumbered[way]
+    usable &= ~(tcp & alike & ((packets.payload[first] == 0) | (packets.tsval[first] == 0)))
     ways = int(way.max()) + 1 if len(way) else 0
     for route, direction, members in _groups(routes):
         line = routes.points[route] if direction == FORWARD else routes.points[route][::-1]
@@ -232,19 +281,27 @@ def _count_misses(
             met[way[inside[seen[:, column]]]] = True
             gone = inside[proved[:, column] & ~seen[:, column]]
             gone = gone[met[way[gone]] & ~np.isin(packets.protocol[first[gone]], facts[point].cut_protocols)]
-            margin = facts[point].uncertainty_ns
-            if margin is None:
-                gone = gone[:0]
-            else:
-                earliest = facts[point].start_ns + margin + SLACK_NS
-                latest = facts[point].end_ns - margin - SLACK_NS
-                gone = gone[(verdicts.time_ns[gone] > earliest) & (verdicts.time_ns[gone] < latest)]
+            gone = gone[_while_open(verdicts, facts[point], gone, inside[seen[:, column]])]
             missed[point] += len(gone)
             saw[point] += int(seen[:, column].sum())
             passed[point] += len(gone) + int((proved[:, column] & seen[:, column]).sum())
     verdicts.missed, verdicts.passed = missed.tolist(), passed.tolist()
     verdicts.some_missed = bool(missed.any()) or any(f.kernel_drops for f in facts)
     verdicts.miss_rate = [m / (m + s) if m + s else 0.0 for m, s in zip(missed.tolist(), saw.tolist(), strict=True)]
+
+
+def _while_open(
+    verdicts: Verdicts, facts: PointFacts, gone: NDArray[np.int64], here: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Say for tokens that passed a point unseen whether it was capturing: by its clock, or by others that it saw."""
+    time = verdicts.time_ns[gone]
+    found = np.zeros(len(gone), np.bool_)
+    if facts.uncertainty_ns is not None:
+        margin = facts.uncertainty_ns + SLACK_NS
+        found |= (time > facts.start_ns + margin) & (time < facts.end_ns - margin)
+    if len(here):
+        found |= (time > verdicts.time_ns[here].min()) & (time < verdicts.time_ns[here].max())
+    return found
 
 
 def _miss_probability(facts: PointFacts, verdicts: Verdicts, point: int, beyond: int) -> float:

@@ -65,6 +65,7 @@ def match_repeated(
         flow=np.concatenate((tokens.flow, flows.of_row[any_row])),
         bit=np.concatenate((tokens.bit, flows.bit[any_row])),
         ambiguous=np.concatenate((tokens.ambiguous, flagged)),
+        unnumbered=tokens.unnumbered,
     )
 
 

@@ -7,6 +7,7 @@ speaks for a change and against a loss.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +15,7 @@ import numpy as np
 from orchestrator.core.ladder_kernels import arrives_within
 from orchestrator.core.routes import UNKNOWN
 from orchestrator.core.sort import stable_order
-from orchestrator.core.spans import find_spans
-from orchestrator.core.strangers import candidates
+from orchestrator.core.strangers import candidates, origins
 from orchestrator.model.columns import RST, TCP
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from orchestrator.core.verdicts import PointFacts, Verdicts
     from orchestrator.model.columns import Packets
 
+_Came = Callable[
+    ["NDArray[np.uint64]", "NDArray[np.int64]", "NDArray[np.int64]", "NDArray[np.int64]"], "NDArray[np.bool_]"
+]
+
 CERTAINLY, PERHAPS = 1, 2
 """The same bytes came by; something came by that may be it."""
 SLACK_NS = 2_000_000
@@ -39,7 +43,13 @@ LONGEST_NS = 1_000_000_000
 
 
 def find_reshaped(
-    packets: Packets, flows: Flows, tokens: Tokens, routes: Routes, verdicts: Verdicts, facts: Sequence[PointFacts]
+    packets: Packets,
+    flows: Flows,
+    tokens: Tokens,
+    routes: Routes,
+    spans: Spans,
+    verdicts: Verdicts,
+    facts: Sequence[PointFacts],
 ) -> NDArray[np.uint8]:
     """Return by token CERTAINLY, PERHAPS or 0, for those that are not seen at the end of their way."""
     result = np.zeros(len(tokens), np.uint8)
@@ -47,10 +57,9 @@ def find_reshaped(
     tcp = packets.protocol[first] == TCP
     reset = tcp & ((packets.flags[first] & RST) > 0)
     known = routes.direction != UNKNOWN
-    spans = find_spans(tokens, routes)
     fresh = np.flatnonzero((spans.entered > 0) & known)
     gone = np.flatnonzero(~spans.at_end & known & verdicts.counted & ~verdicts.certified)
-    if not len(fresh) or not len(gone):
+    if not len(fresh):
         return result
     size = packets.payload[first].astype(np.uint64) | reset.astype(np.uint64) << np.uint64(40)
     early, late = _window(facts)
@@ -74,13 +83,23 @@ def find_reshaped(
         result[some[came(_key(way, size, sign), fresh, some, beyond)]] = PERHAPS
     data = gone[tcp[gone] & ~reset[gone] & (size[gone] > 0)]
     result[data[came(_key(way, size, verdicts.start.astype(np.uint64)), fresh, data, spans.left)]] = CERTAINLY
+    _mark_born(packets, flows, tokens, routes, spans, fresh[reset[fresh]], np.flatnonzero(reset & known), came, result)
     lonely = gone[(result[gone] == 0) & open_ended]
     for mine, others in candidates(packets, flows, tokens, routes, spans, lonely, fresh):
-        hit = came(size, others, mine, spans.reach)
-        result[mine[hit]] = PERHAPS
-        if hit.any():  # and what came may be what was sent: nobody made it on the way
-            result[others[reset[others]]] = PERHAPS
+        result[mine[came(size, others, mine, spans.reach)]] = PERHAPS
     return result
+
+
+def _mark_born(
+    packets: Packets, flows: Flows, tokens: Tokens, routes: Routes, spans: Spans, born: NDArray[np.int64],
+    resets: NDArray[np.int64], came: _Came, result: NDArray[np.uint8],
+) -> None:  # fmt: skip
+    """Mark resets that begin on the way and may be others that a device translated: nobody need have made them."""
+    nothing = np.zeros(len(result), np.uint64)
+    for mine, others in origins(packets, flows, tokens, routes, spans, born, resets):
+        came_from = came(nothing, mine, others, spans.left)
+        if came_from.any():
+            result[mine] = PERHAPS
 
 
 def _window(facts: Sequence[PointFacts]) -> tuple[int, int]:

@@ -22,6 +22,8 @@ class Spans:
 
     way: NDArray[np.int64]
     """Flow direction: twice the flow, plus the bit."""
+    back: NDArray[np.bool_]
+    """Whether it travels against the order of the points."""
     entered: NDArray[np.int64]
     """First place that saw it."""
     left: NDArray[np.int64]
@@ -52,4 +54,4 @@ def find_spans(tokens: Tokens, routes: Routes) -> Spans:
     followed = np.zeros(int(way.max()) + 1 if len(way) else 0, np.int64)
     several = left > entered
     np.maximum.at(followed, way[several], left[several])
-    return Spans(way=way, entered=entered, left=left, end=end, reach=np.maximum(left, followed[way]))
+    return Spans(way=way, back=back, entered=entered, left=left, end=end, reach=np.maximum(left, followed[way]))

@@ -32,12 +32,11 @@ def candidates(
 
     Args: *lonely* are missing tokens of flow directions of which nothing is seen beyond, *fresh* arrivals.
     """
-    first = np.full(2 * flows.count, np.iinfo(np.int64).max)
-    np.minimum.at(first, spans.way, spans.entered)
-    last = np.full(2 * flows.count, -1, np.int64)
-    np.maximum.at(last, spans.way, spans.left)
-    arrivals = _by_way(spans.way, fresh) if len(lonely) else {}
-    users = Counter(e for row in flows.tuples.tolist() for e in _ends(packets, row)) if len(lonely) else Counter()
+    if not len(lonely):
+        return
+    first, last = _extent(flows, spans)
+    arrivals = _by_way(spans.way, fresh)
+    users = Counter(e for row in flows.tuples.tolist() for e in _ends(packets, row))
     for cut in np.unique(spans.reach[lonely]).tolist():
         beyond = {w: t for w, t in arrivals.items() if first[w] > cut}
         known = _Known(_images(packets, flows, np.flatnonzero((first <= cut) & (last > cut)) >> 1), users)
@@ -47,6 +46,40 @@ def candidates(
             ]
             if others:
                 yield mine, np.concatenate(others)
+
+
+def origins(
+    packets: Packets, flows: Flows, tokens: Tokens, routes: Routes, spans: Spans, born: NDArray[np.int64],
+    others: NDArray[np.int64],
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:  # fmt: skip
+    """Yield (tokens of one flow direction that begins on the way, those of *others* that it may continue).
+
+    Args: *born* are tokens of flow directions of which nothing is seen before.
+    """
+    if not len(born):
+        return
+    first, last = _extent(flows, spans)
+    earlier = _by_way(spans.way, others)
+    users = Counter(e for row in flows.tuples.tolist() for e in _ends(packets, row))
+    for place in np.unique(first[spans.way[born]]).tolist():
+        known = _Known(_images(packets, flows, np.flatnonzero((first < place) & (last >= place)) >> 1), users)
+        for own, mine in _by_way(spans.way, born[first[spans.way[born]] == place]).items():
+            found = [
+                t
+                for w, t in earlier.items()
+                if last[w] < place and w >> 1 != own >> 1 and _fits(packets, tokens, routes, t, mine, known)
+            ]
+            if found:
+                yield mine, np.concatenate(found)
+
+
+def _extent(flows: Flows, spans: Spans) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return by flow direction the first and last place that saw any of it."""
+    first = np.full(2 * flows.count, np.iinfo(np.int64).max)
+    np.minimum.at(first, spans.way, spans.entered)
+    last = np.full(2 * flows.count, -1, np.int64)
+    np.maximum.at(last, spans.way, spans.left)
+    return first, last
 
 
 @dataclass(frozen=True, slots=True)

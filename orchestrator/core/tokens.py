@@ -42,6 +42,8 @@ class Tokens:
     bit: NDArray[np.uint8]
     ambiguous: NDArray[np.bool_]
     """Identical packets that cannot be told apart: they may be counted, not named."""
+    unnumbered: NDArray[np.bool_]
+    """By flow direction: whether a device on the way changes the IP identification, so that it tells nothing apart."""
     _first: NDArray[np.int32] | None = field(default=None, init=False, repr=False)
 
     def __len__(self) -> int:
@@ -71,7 +73,7 @@ class Repeated:
 def build_tokens(packets: Packets, point: NDArray[np.uint8], points: int, flows: Flows) -> tuple[Tokens, Repeated]:
     """Return tokens that are unique at every point, and the rows left over."""
     rows = np.flatnonzero((flows.of_row >= 0) & ((packets.marks & MARK_GROUP) == 0))
-    key = _keys(packets, flows, rows, point, points)
+    key, unnumbered = _keys(packets, flows, rows, point, points)
     order = stable_order(key)  # rows stay in point order, then file order, within a key
     rows, key = rows[order], key[order]
     same_key = _as_before(key)
@@ -94,7 +96,12 @@ def build_tokens(packets: Packets, point: NDArray[np.uint8], points: int, flows:
     copies[:] = np.minimum(flat, 255).reshape(tokens, points)
     any_row = table.max(axis=1) if tokens else np.empty(0, np.int32)
     built = Tokens(
-        row=table, copies=copies, flow=flows.of_row[any_row], bit=flows.bit[any_row], ambiguous=np.zeros(tokens, bool)
+        row=table,
+        copies=copies,
+        flow=flows.of_row[any_row],
+        bit=flows.bit[any_row],
+        ambiguous=np.zeros(tokens, bool),
+        unnumbered=unnumbered,
     )
     left = repeated_group[group] & ~copy
     folded = np.zeros(groups, bool)
@@ -116,18 +123,21 @@ def _mix(state: NDArray[np.uint64], value: NDArray[np.uint64]) -> NDArray[np.uin
 
 def _keys(
     packets: Packets, flows: Flows, rows: NDArray[np.int64], point: NDArray[np.uint8], points: int
-) -> NDArray[np.uint64]:
-    """Return one key a row: flow, direction, invariant fields, and the IP identification where the path keeps it."""
+) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """Return one key a row (flow, direction, invariant fields, the IP identification where the path keeps it).
+
+    The second value says for each flow direction where it does not.
+    """
     direction = flows.of_row[rows].astype(np.uint64) * np.uint64(2) + flows.bit[rows].astype(np.uint64)
     identity = identities(packets, payload_levels(packets, flows.of_row, flows.count))
     bare = _mix(identity[rows], direction)
     numbered = _mix(bare, packets.ip_id[rows].astype(np.uint64))
     if points == 1:
-        return numbered
+        return numbered, np.zeros(2 * flows.count, np.bool_)
     rewritten = _rewritten(packets, flows, rows, point, bare, points)
     if not rewritten.any():
-        return numbered
-    return np.where(rewritten[direction.astype(np.int64)], bare, numbered)
+        return numbered, rewritten
+    return np.where(rewritten[direction.astype(np.int64)], bare, numbered), rewritten
 
 
 def _rewritten(
@@ -182,5 +192,7 @@ def _is_copy(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     limit = np.where(numbered, np.where(other_ttl, FORWARDED_COPY_NS, SAME_PACKET_NS), UNNUMBERED_COPY_NS)
     limit = np.where(~numbered & other_ttl, SAME_PACKET_NS // 10, limit)
     result = np.zeros(len(rows), np.bool_)
-    result[1:] = (gap < limit) & (packets.ip_id[here] == packets.ip_id[before])
+    # a later copy is farther on its way: one that has its TTL back was sent again
+    on_its_way = packets.ttl[here] <= packets.ttl[before]
+    result[1:] = (gap < limit) & on_its_way & (packets.ip_id[here] == packets.ip_id[before])
     return result

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orchestrator.core.proxies import Proxied
 from orchestrator.model.columns import ACK, RST, TCP, UDP
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class Verdicts:
     missed: list[int] = field(default_factory=list)
     passed: list[int] = field(default_factory=list)
     """By point: tokens that provably passed it, seen there or not."""
+    proxied: Proxied = field(default_factory=lambda: Proxied(np.zeros((0, 0), np.bool_)))
+    """Where connections end on the way and begin anew."""
     some_missed: bool = False
     """Whether any capture of the run shows that it missed packets."""
 

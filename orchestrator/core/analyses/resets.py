@@ -93,6 +93,9 @@ def _reset(
     if after is not None and _has_twin(packets, tokens, own, token, after):
         after = None
         evidence.append("one of several that are alike, and another of them was seen nearer to its claimed sender")
+    if after is not None and context.verdicts.proxied.ends[tokens.flow[token]].any():
+        after = None
+        evidence.append("its connection ends on the way and begins anew: a relay speaks for both ends")
     if context.verdicts.reshaped[token]:
         after = None
         evidence.append("may be one that a device on the way translated")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.support.pathsim.datagrams import call, heartbeats, pings, questions
-from tests.support.pathsim.network import START_NS, Network
+from tests.support.pathsim.network import START_NS, Leg, Network
 from tests.support.pathsim.taps import Clock, Record, Tap, record, write
 from tests.support.pathsim.tcp import Connection, Stack
 from tests.support.pathsim.wire import View, Wire
@@ -31,6 +32,8 @@ class Devices:
     new_ids: int | None = None
     marks: int | None = None
     clamps: int | None = None
+    relay: int | None = None
+    """Ends TCP connections and opens its own in the same names, as WAN optimisers do."""
     routers: tuple[int, ...] = (1, 1, 1, 1)
 
 
@@ -99,7 +102,7 @@ def make(case: Case, folder: Path) -> Made:
     taps = [_tap(case, place) for place in range(case.points)]
     made = Made(case, net.sent, taps)
     for tap in taps:
-        made.records[tap.name], missed = record(tap, net.sent, case.points, source)
+        made.records[tap.name], missed = record(tap, net.sent, source)
         made.files[tap.name] = folder / f"{tap.name}.pcap"
         write(made.files[tap.name], tap, made.records[tap.name], missed, START_NS)
     return made
@@ -120,15 +123,25 @@ def _talk(net: Network, case: Case) -> None:
         client, server = (f"10.0.0.{1 + k % 2}", 40_000 + k), ("10.9.0.1", 443)
         ending = traffic.ending if k % 2 == 0 else "fin"
         start = WARM_UP_NS + 7_000_000 * k
-        net.at(
-            net.now + start,
-            lambda c=client, s=server, t=turns, e=ending: Connection(net, c, s, (case.stack, case.stack), t, ending=e),
-        )
+        for number, leg in enumerate(_legs(net, case)):
+            late = number * net.random.randrange(2_000_000, 20_000_000)
+            gap = 3_000_000 + number * net.random.randrange(6_000_000)
+            stacks = (case.stack, case.stack)
+            net.at(
+                net.now + start + late,
+                partial(Connection, leg, client, server, stacks, turns, ending=ending, content=1000 * k, gap_ns=gap),
+            )
     near, far = "10.0.0.1", "10.9.0.2"
     call(net, ((near, 20_000), (far, 30_000)), traffic.call)
     questions(net, ((near, 50_053), ("10.9.0.53", 53)), traffic.questions)
     heartbeats(net, ((near, 50_099), (far, 9_000)), traffic.heartbeats, 90_000_000)
     pings(net, ((near, 77), (far, 77)), traffic.pings)
+
+
+def _legs(net: Network, case: Case) -> list[Network | Leg]:
+    """Return the parts of the path that have connections of their own."""
+    relay = case.devices.relay
+    return [net] if relay is None else [Leg(net, (0, relay - 1)), Leg(net, (relay, case.points - 1))]
 
 
 def _tap(case: Case, place: int) -> Tap:

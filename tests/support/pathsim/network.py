@@ -30,35 +30,36 @@ class Network:
         self.sent: list[Wire] = []
         self._agenda: list[tuple[int, int, Callable[[], None]]] = []
         self._number = itertools.count()
-        self._last: dict[tuple[bool, int], int] = {}
+        self._last: dict[tuple[bool, int, tuple[int, int]], int] = {}
 
     def at(self, time_ns: int, action: Callable[[], None]) -> None:
         """Run *action* at *time_ns*."""
         heapq.heappush(self._agenda, (max(time_ns, self.now), next(self._number), action))
 
-    def send(self, packet: Wire, arrived: Callable[[Wire], None]) -> None:
-        """Put *packet* on the way; *arrived* is called at the other end unless it is lost."""
+    def send(self, packet: Wire, arrived: Callable[[Wire], None], places: tuple[int, int] | None = None) -> None:
+        """Put *packet* on the way past the points *places*; *arrived* is called at its end unless it is lost."""
         packet.uid = len(self.sent)
         packet.sent_ns = self.now
+        packet.places = first, last = places or (0, self.points - 1)
         self.sent.append(packet)
-        order = range(self.points + 1) if packet.forward else range(self.points, -1, -1)
+        order = range(first, last + 2) if packet.forward else range(last + 1, first - 1, -1)
         time, crossed = self.now, []
         for number, segment in enumerate(order):
             if self.random.random() < self.loss[segment]:
                 packet.lost_on = segment
                 break
             time += self.delay_ns[segment] + int(self.random.expovariate(1.0) * self.jitter_ns)
-            key = (packet.forward, segment)
+            key = (packet.forward, segment, packet.places)
             if self.jitter_ns < 1_000_000:  # small jitter is queueing: order is kept
                 time = max(time, self._last.get(key, 0) + 1_000)
             self._last[key] = max(time, self._last.get(key, 0))
-            if number < self.points:
+            if number <= last - first:
                 crossed.append(time)
         packet.crossed = tuple(crossed)
         if packet.lost_on is None:
             self.at(time, lambda: arrived(packet))
             if self.doubles and self.random.random() < self.doubles:
-                since = self.random.randrange(self.points + 1)  # on this segment of its way
+                since = self.random.randrange(len(order))  # on this segment of its way
                 packet.again = tuple(t + 30_000 for t in crossed[since:])
                 self.at(time + 30_000, lambda: arrived(packet))
 
@@ -69,3 +70,21 @@ class Network:
             self.now = time
             action()
         self.now = until_ns
+
+
+class Leg:
+    """The part of a path on one side of a relay that ends connections and opens its own."""
+
+    def __init__(self, whole: Network, places: tuple[int, int]) -> None:
+        """Take the points *places* of *whole*."""
+        self.whole, self.places = whole, places
+        self.random, self.sent, self.at = whole.random, whole.sent, whole.at
+
+    @property
+    def now(self) -> int:
+        """Return the true time."""
+        return self.whole.now
+
+    def send(self, packet: Wire, arrived: Callable[[Wire], None]) -> None:
+        """Put *packet* on its way."""
+        self.whole.send(packet, arrived, self.places)

@@ -61,9 +61,13 @@ def devices(draw: DrawFn, points: int) -> Devices:
     def somewhere() -> int | None:
         return draw(st.one_of(st.none(), st.none(), st.none(), st.none(), st.integers(1, points - 1)))
 
+    relay = somewhere()
+    if relay is not None:  # it translates and numbers anew by itself
+        return Devices(relay=relay, marks=somewhere())
     return Devices(
         nat=somewhere(), second_nat=somewhere(), balancer=somewhere(), shifts_seq=somewhere(), new_ids=somewhere(),
-        marks=somewhere(), clamps=somewhere(), routers=draw(st.tuples(*[st.sampled_from((1, 1, 0, 2))] * 4)),
+        marks=somewhere(), clamps=somewhere(),
+        routers=draw(st.tuples(*[st.sampled_from((1, 1, 0, 2))] * 4)),
     )  # fmt: skip
 
 

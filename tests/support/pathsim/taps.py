@@ -62,14 +62,16 @@ class Record:
     uids: tuple[int, ...]
 
 
-def record(tap: Tap, packets: list[Wire], points: int, random_source: random.Random) -> tuple[list[Record], int]:
-    """Return what *tap*, one of *points* on the path, writes of *packets* in file order, and how many it missed."""
+def record(tap: Tap, packets: list[Wire], random_source: random.Random) -> tuple[list[Record], int]:
+    """Return what *tap* writes of *packets*, in the order of its file, and how many it missed."""
     passing: list[tuple[int, list[Wire]]] = []
     for packet in packets:
-        index = tap.place if packet.forward else points - 1 - tap.place
-        if index < len(packet.crossed):
+        first, last = packet.places
+        index = tap.place - first if packet.forward else last - tap.place
+        points = last - first + 1
+        if 0 <= index < len(packet.crossed):
             passing.append((packet.crossed[index], [packet]))
-        if packet.again and index >= points - len(packet.again):
+        if packet.again and points > index >= points - len(packet.again):
             passing.append((packet.again[index - points + len(packet.again)], [packet]))
     passing.sort(key=lambda p: p[0])
     if tap.merges:
@@ -80,11 +82,13 @@ def record(tap: Tap, packets: list[Wire], points: int, random_source: random.Ran
             missed += 1
             continue
         uids = tuple(p.uid for p in parts)
-        records.append(Record(time, _frame(tap, parts, 0), uids))
+        routed = tap.mirrored == "both-ways"
+        before = int(routed and not parts[0].forward)  # seen from the server, the other side of the router comes first
+        records.append(Record(time, _frame(tap, parts, before), uids))
         if tap.mirrored == "copy":
             records.append(Record(time + 4_000, _frame(tap, parts, 0), uids))
-        elif tap.mirrored == "both-ways":
-            records.append(Record(time + 25_000, _frame(tap, parts, 1), uids))
+        elif routed:
+            records.append(Record(time + 25_000, _frame(tap, parts, 1 - before), uids))
     records.sort(key=lambda r: r.true_ns)
     return records, missed
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tests.support.pathsim.wire import ACK, FIN, M32, PSH, RST, SYN, TCP, Wire
 
 if TYPE_CHECKING:
-    from tests.support.pathsim.network import Network
+    from tests.support.pathsim.network import Leg, Network
 
 RTO_NS = 220_000_000
 DUPLICATES = 3
@@ -55,12 +55,13 @@ class Connection:
     """One TCP connection whose ends exchange *turns*: (from the client?, bytes), one after the other."""
 
     def __init__(
-        self, net: Network, client: tuple[str, int], server: tuple[str, int], stacks: tuple[Stack, Stack],
+        self, net: Network | Leg, client: tuple[str, int], server: tuple[str, int], stacks: tuple[Stack, Stack],
         turns: list[tuple[bool, int]], *, gap_ns: int = 3_000_000, ending: str = "fin", tos: int = 0,
+        content: int = 0,
     ) -> None:  # fmt: skip
         """Open at once; *ending* is fin, reset (the client aborts) or none."""
         self.net, self.client, self.server, self.turns = net, client, server, list(turns)
-        self.gap_ns, self.ending, self.tos = gap_ns, ending, tos
+        self.gap_ns, self.ending, self.tos, self.content = gap_ns, ending, tos, content
         draw = net.random.getrandbits
         self.sides = {
             True: _Side(stacks[0], forward=True, isn=draw(32), ip_id=draw(16)),
@@ -126,7 +127,7 @@ class Connection:
             self._data(side, side.una, min(side.stack.mss, limit - side.una))
 
     def _data(self, side: _Side, place: int, size: int) -> None:
-        start = (place * 7 + side.isn) % 60_000
+        start = (place * 7 + self.content + 31 * side.forward) % 60_000
         end_of_turn = place + size == side.queued + 1
         self._emit(side, place, ACK | (PSH if end_of_turn else 0), (POOL * 2)[start : start + size])
 

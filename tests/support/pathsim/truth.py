@@ -66,6 +66,8 @@ def eligible(made: Made) -> set[int]:
     for packet in made.sent:
         if packet.lost_on is None or not 0 < packet.lost_on < made.case.points or packet.flags & 4:
             continue
+        if packet.lost_on == made.case.devices.relay:
+            continue
         upstream = [t for t in made.taps if (t.place < packet.lost_on) == packet.forward]
         downstream = [t for t in made.taps if (t.place < packet.lost_on) != packet.forward]
         last = max if packet.forward else min

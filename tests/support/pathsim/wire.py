@@ -31,6 +31,8 @@ class Wire:
     payload: bytes = b""
     tos: int = 0
     sent_ns: int = 0
+    places: tuple[int, int] = (0, 0)
+    """First and last point of the part of the path that it travels, in path order."""
     crossed: tuple[int, ...] = ()
     """True time at every point passed, in the order of travel."""
     again: tuple[int, ...] = ()

@@ -1,0 +1,116 @@
+"""Connections that end on the way and begin anew: a relay between two points speaks for both ends (ALGORITHMS A.7).
+
+Its two sides have packets and acknowledgements of their own, so what one side shows and the other does not is no loss,
+and an acknowledgement certifies nothing beyond it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from orchestrator.model.columns import RST, TCP
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from orchestrator.core.spans import Spans
+    from orchestrator.core.tokens import Tokens
+    from orchestrator.model.columns import Packets
+
+FRESH, FRESH_RENUMBERED = 0.5, 0.02
+"""Share of what arrives behind a relay that nobody saw before it; a lossy capture before it leaves far less.
+
+Where a device renumbers everything, a relay that cuts data alike looks like it, but for some acknowledgements.
+"""
+FEWEST = 4
+"""Arrivals below which shares mean nothing."""
+
+
+class Proxied:
+    """By flow and cut (between a point and the next): whether the flow ends there and begins anew."""
+
+    def __init__(self, ends: NDArray[np.bool_]) -> None:
+        """Take *ends*, shape (flows, points - 1)."""
+        self.ends = ends
+        self._before = np.concatenate((np.zeros((len(ends), 1), np.int64), np.cumsum(ends, axis=1)), axis=1)
+
+    def between(self, flow: NDArray[np.int32], low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Say for each flow whether a relay stands between the points *low* and *high* (low <= high)."""
+        found: NDArray[np.bool_] = np.greater(self._before[flow, high], self._before[flow, low])
+        return found
+
+    def anywhere(self, flow: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Say for each flow whether a relay stands anywhere on its way."""
+        found: NDArray[np.bool_] = self._before[flow, -1] > 0
+        return found
+
+    def segments(self, names: Sequence[str]) -> list[tuple[str, str, int]]:
+        """Return (near, far, flows) for every two neighbouring points with a relay between them."""
+        counts = self.ends.sum(axis=0).tolist()
+        return [(names[k], names[k + 1], n) for k, n in enumerate(counts) if n]
+
+
+def find_proxied(packets: Packets, tokens: Tokens, spans: Spans, renumbered: NDArray[np.bool_]) -> Proxied:
+    """Return where TCP flows end and begin anew.
+
+    Data and acknowledgements are looked at each for itself: a relay may pass segments as they come, but it acknowledges
+    when it likes.
+
+    Args: *renumbered* by flow: its sequence numbers are others at some points (core.shifts).
+    """
+    points = tokens.row.shape[1]
+    ends = np.zeros((len(renumbered), max(points - 1, 0)), np.bool_)
+    first = tokens.first_row
+    tcp = (packets.protocol[first] == TCP) & ((packets.flags[first] & RST) == 0) & ~tokens.ambiguous
+    if points == 1 or not tcp.any():
+        return Proxied(ends)
+    data = packets.payload[first] > 0
+    most = np.repeat(np.where(renumbered, FRESH_RENUMBERED, FRESH), 2)
+    for place in range(1, points):  # in the direction of travel
+        for kind in (tcp & data, tcp & ~data, tcp):
+            sent, arrived, fresh = (
+                np.bincount(spans.way[chosen], minlength=len(most))
+                for chosen in (
+                    kind & (spans.entered < place), kind & (spans.entered <= place) & (spans.left >= place),
+                    kind & (spans.entered == place),
+                )
+            )  # fmt: skip
+            odd = (sent >= FEWEST) & (arrived >= FEWEST) & (fresh > most * arrived)
+            odd |= (sent > 0) & (arrived > 0) & (fresh == arrived) & (kind is tcp)
+            _mark(ends, spans, odd, place, points)
+    return Proxied(ends)
+
+
+def _mark(ends: NDArray[np.bool_], spans: Spans, odd: NDArray[np.bool_], place: int, points: int) -> None:
+    """Write down the flows whose directions *odd* end before *place*; changes *ends*."""
+    ways, first = np.unique(spans.way, return_index=True)
+    chosen = odd[ways]
+    cut = np.where(spans.back[first[chosen]], points - 1 - place, place - 1)
+    ends[ways[chosen] >> 1, cut] = True
+
+
+def up_to_relay(proxied: Proxied, tokens: Tokens, spans: Spans) -> Spans:
+    """Return *spans* whose routes end at the relay that stands next on a token's way."""
+    if not proxied.ends.any():
+        return spans
+    end = spans.end.copy()
+    chosen = np.flatnonzero(proxied.anywhere(tokens.flow) & (spans.left < end))
+    points = tokens.row.shape[1]
+    cuts = proxied.ends[tokens.flow[chosen]]
+    cuts = np.where(spans.back[chosen, None], cuts[:, ::-1], cuts)  # cut k lies behind place k on the way
+    ahead = cuts & (np.arange(points - 1)[None, :] >= spans.left[chosen, None])
+    end[chosen] = np.where(ahead.any(axis=1), np.minimum(np.argmax(ahead, axis=1), end[chosen]), end[chosen])
+    return replace(spans, end=end)
+
+
+def claims_across(proxied: Proxied, tokens: Tokens, spans: Spans, missing_at: NDArray[np.int16]) -> NDArray[np.bool_]:
+    """Say for each token whether a relay stands between where it was last seen and *missing_at* (-1: nowhere)."""
+    points = tokens.row.shape[1]
+    near = np.where(spans.back, points - 1 - spans.left, spans.left)
+    far = np.where(missing_at >= 0, missing_at, near)
+    return proxied.between(tokens.flow, np.minimum(near, far), np.maximum(near, far))
