@@ -22,10 +22,10 @@ from orchestrator.core.ladder_kernels import (
     unwrap,
 )
 from orchestrator.core.met import never_met
-from orchestrator.core.proxies import claims_across, find_proxied, up_to_relay
-from orchestrator.core.rates import RULE_OF_THREE
+from orchestrator.core.misses import count_misses, miss_probability
+from orchestrator.core.proxies import claims_across, find_proxied, is_thinned, up_to_relay
 from orchestrator.core.reshaped import CERTAINLY, PERHAPS, find_reshaped
-from orchestrator.core.routes import FORWARD, REVERSE, UNKNOWN
+from orchestrator.core.routes import FORWARD, UNKNOWN, routes_in_use
 from orchestrator.core.sort import stable_order
 from orchestrator.core.spans import find_spans
 from orchestrator.core.verdicts import (
@@ -41,7 +41,7 @@ from orchestrator.core.verdicts import (
     PointFacts,
     Verdicts,
 )
-from orchestrator.model.columns import FIN, RST, SYN, TCP
+from orchestrator.model.columns import RST, SYN, TCP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,8 +56,6 @@ if TYPE_CHECKING:
 
 SURE_ENOUGH = 0.999
 """Posterior below which a loss behind a lossy capture stays undecided."""
-NEGLIGIBLE = 0.02
-"""Expected wrong places among the losses of a segment below which a point without counters is believed."""
 SLACK_NS = 1_000_000
 """Acknowledgements and copies closer than this are not ordered across points."""
 
@@ -82,16 +80,16 @@ def judge(
     end = np.where(spans.back, tokens.row.shape[1] - 1 - spans.end, spans.end).astype(np.int16)
     verdicts.certified &= ~claims_across(proxied, tokens, spans, end)
     verdicts.proxied = proxied
-    _count_misses(packets, tokens, routes, verdicts, facts)
+    count_misses(packets, tokens, routes, verdicts, facts)
     verdicts.reshaped = find_reshaped(packets, flows, tokens, routes, this_side, verdicts, facts)
-    groups = _groups(routes)
+    groups = routes_in_use(routes)
     for route, direction, members in groups:
         points = routes.points[route] if direction == FORWARD else routes.points[route][::-1]
         if len(points) > 1:
             _judge_group(packets, tokens, routes, verdicts, evidence, corrected_ns, facts, points, members)
     _excuse_proxied(packets, tokens, verdicts)
     across = np.isin(verdicts.verdict, (CONFIRMED, PROBABLE))
-    across &= claims_across(proxied, tokens, spans, verdicts.missing_at) | _is_thinned(
+    across &= claims_across(proxied, tokens, spans, verdicts.missing_at) | is_thinned(
         packets, tokens, spans, renumbered
     )
     verdicts.verdict[across] = UNDECIDED
@@ -121,17 +119,6 @@ def _excuse_proxied(packets: Packets, tokens: Tokens, verdicts: Verdicts) -> Non
         verdicts.verdict[odd] = UNDECIDED
         verdicts.reason[odd] = PROXIED
         verdicts.missing_at[odd] = -1
-
-
-def _groups(routes: Routes) -> list[tuple[int, int, NDArray[np.int64]]]:
-    """Return (route, direction, tokens) for every route and direction in use."""
-    found = []
-    for route in range(len(routes.points)):
-        for direction in (FORWARD, REVERSE):
-            members = np.flatnonzero((routes.route == route) & (routes.direction == direction))
-            if len(members):
-                found.append((route, direction, members))
-    return found
 
 
 def _begin(
@@ -171,24 +158,6 @@ def _masks(tokens: Tokens) -> NDArray[np.uint64]:
     return seen
 
 
-def _is_thinned(packets: Packets, tokens: Tokens, spans: Spans, renumbered: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Say which tokens are bare acknowledgements of connections of which only the payload tells that they go on.
-
-    A relay that cuts data alike acknowledges it on either side as it likes; it does not keep identifications.
-    """
-    if not renumbered.any():
-        return np.zeros(len(tokens), np.bool_)
-    first = tokens.first_row
-    crossing = np.flatnonzero((spans.left > spans.entered) & renumbered[tokens.flow])
-    kept = packets.ip_id[first[crossing]] == packets.ip_id[tokens.row[crossing].max(axis=1)]
-    kept &= packets.ip_id[first[crossing]] > 0
-    total = np.bincount(tokens.flow[crossing], minlength=len(renumbered))
-    renumbered = renumbered & (2 * np.bincount(tokens.flow[crossing[kept]], minlength=len(renumbered)) < total + 1)
-    bare = (packets.protocol[first] == TCP) & (packets.payload[first] == 0) & (packets.tsval[first] == 0)
-    result: NDArray[np.bool_] = renumbered[tokens.flow] & bare & ((packets.flags[first] & (SYN | FIN | RST)) == 0)
-    return result
-
-
 def _examine_missing(
     packets: Packets, tokens: Tokens, routes: Routes, spans: Spans, verdicts: Verdicts
 ) -> NDArray[np.uint8]:
@@ -196,7 +165,7 @@ def _examine_missing(
     found = np.zeros(len(tokens), np.uint8)
     tail = np.zeros(len(tokens), np.uint64)
     near = np.zeros(len(tokens), np.uint64)
-    for route, direction, members in _groups(routes):
+    for route, direction, members in routes_in_use(routes):
         points = routes.points[route] if direction == FORWARD else routes.points[route][::-1]
         seen = tokens.row[members][:, points] >= 0
         last = len(points) - 1 - np.argmax(seen[:, ::-1], axis=1)
@@ -250,78 +219,6 @@ def _running_highest(acked: NDArray[np.int64], way: NDArray[np.int64]) -> NDArra
     return lifted
 
 
-def _count_misses(
-    packets: Packets, tokens: Tokens, routes: Routes, verdicts: Verdicts, facts: Sequence[PointFacts]
-) -> None:
-    """Count by point the tokens that passed it unseen; resets are left out, for they may be born on the way."""
-    points = tokens.row.shape[1]
-    missed = np.zeros(points, np.int64)
-    saw = np.zeros(points, np.int64)
-    passed = np.zeros(points, np.int64)
-    first = tokens.first_row
-    usable = verdicts.counted & ~tokens.ambiguous & ~verdicts.proxied.anywhere(tokens.flow)
-    tcp = packets.protocol[first] == TCP
-    usable &= ~(tcp & ((packets.flags[first] & RST) > 0))
-    way = tokens.flow.astype(np.int64) * 2 + tokens.bit
-    # what nothing tells from its repetitions may be folded at one point and not at another: that is no miss
-    alike = (packets.ip_id[first] == 0) | tokens.unnumbered[way]
-    usable &= ~(tcp & alike & ((packets.payload[first] == 0) | (packets.tsval[first] == 0)))
-    ways = int(way.max()) + 1 if len(way) else 0
-    for route, direction, members in _groups(routes):
-        line = routes.points[route] if direction == FORWARD else routes.points[route][::-1]
-        inside = members[usable[members]]
-        seen = tokens.row[inside][:, line] >= 0
-        later = np.logical_or.accumulate(seen[:, ::-1], axis=1)[:, ::-1]
-        proved = later.copy()
-        proved[:, :-1] = later[:, 1:]
-        proved[:, -1] = False
-        proved |= verdicts.certified[inside][:, None]
-        for column, point in enumerate(line):
-            met = np.zeros(ways, np.bool_)  # what has never come by is blindness or another way, no chance miss
-            met[way[inside[seen[:, column]]]] = True
-            gone = inside[proved[:, column] & ~seen[:, column]]
-            gone = gone[met[way[gone]] & ~np.isin(packets.protocol[first[gone]], facts[point].cut_protocols)]
-            gone = gone[_while_open(verdicts, facts[point], gone, inside[seen[:, column]])]
-            missed[point] += len(gone)
-            saw[point] += int(seen[:, column].sum())
-            passed[point] += len(gone) + int((proved[:, column] & seen[:, column]).sum())
-    verdicts.missed, verdicts.passed = missed.tolist(), passed.tolist()
-    verdicts.some_missed = bool(missed.any()) or any(f.kernel_drops for f in facts)
-    verdicts.miss_rate = [m / (m + s) if m + s else 0.0 for m, s in zip(missed.tolist(), saw.tolist(), strict=True)]
-
-
-def _while_open(
-    verdicts: Verdicts, facts: PointFacts, gone: NDArray[np.int64], here: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Say for tokens that passed a point unseen whether it was capturing: by its clock, or by others that it saw."""
-    time = verdicts.time_ns[gone]
-    found = np.zeros(len(gone), np.bool_)
-    if facts.uncertainty_ns is not None:
-        margin = facts.uncertainty_ns + SLACK_NS
-        found |= (time > facts.start_ns + margin) & (time < facts.end_ns - margin)
-    if len(here):
-        found |= (time > verdicts.time_ns[here].min()) & (time < verdicts.time_ns[here].max())
-    return found
-
-
-def _miss_probability(facts: PointFacts, verdicts: Verdicts, point: int, beyond: int) -> float:
-    """Return the chance that a packet passes this point unseen: 0 for a sound capture, 1 where it may not accuse.
-
-    A point without drop counters is taken for sound as long as nothing shows a miss.  Where other captures of the run
-    did miss packets, it may not draw to itself the losses of the segment behind it: *beyond* tokens were last seen
-    there, and the rule of three bounds how many like them it may have missed.
-    """
-    if not facts.complete:
-        return 1.0
-    rate = verdicts.miss_rate[point]
-    if facts.kernel_drops:
-        return max(rate, facts.kernel_drops / (facts.kernel_drops + facts.packets))
-    if rate > 0 or facts.kernel_drops is not None or not verdicts.some_missed:
-        return rate
-    bound = RULE_OF_THREE / (verdicts.passed[point] + RULE_OF_THREE)
-    return bound if bound * beyond > NEGLIGIBLE else 0.0
-
-
 def _judge_group(
     packets: Packets, tokens: Tokens, routes: Routes, verdicts: Verdicts, evidence: NDArray[np.uint8],
     corrected_ns: NDArray[np.int64], facts: Sequence[PointFacts], points: Sequence[int], members: NDArray[np.int64],
@@ -364,7 +261,7 @@ def _trust(
         inside, blind = _inside(tokens, corrected_ns, facts[far], near, far, members, seen, position, column, sent_at)
         known = ~np.isin(pair, [p for p, passed_by in routes.elsewhere if passed_by == far])
         beyond = int((seen[:, column] & ~seen[:, column + 1 :].any(axis=1)).sum()) if column + 1 < len(points) else 0
-        chance = _miss_probability(facts[far], verdicts, far, beyond)
+        chance = miss_probability(facts[far], verdicts, far, beyond)
         told = ~np.isin(protocol, facts[far].cut_protocols)
         counts = inside & known & told & ~blind & (chance < 1.0)
         trusted[counts & (trusted < 0) & (chance == 0.0)] = far

@@ -86,7 +86,8 @@ def _may_be_one(
     place = np.uint64(1) << np.arange(points, dtype=np.uint64)
     np.bitwise_or.at(begins, group_of, np.where(entered > 0, place[entered], np.uint64(0)))
     np.bitwise_or.at(unseen, group_of, np.where(seen, np.uint64(0), place).sum(axis=1, dtype=np.uint64))
-    result: NDArray[np.bool_] = ((begins & unseen) > 0)[group_of]
+    # one that begins on the way though all others were seen there is a copy that the network made, or was missed
+    result: NDArray[np.bool_] = ((begins & unseen) > 0)[group_of] | (entered > 0)
     return result
 
 

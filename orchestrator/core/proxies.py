@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.model.columns import RST, TCP
+from orchestrator.model.columns import FIN, RST, SYN, TCP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,3 +114,21 @@ def claims_across(proxied: Proxied, tokens: Tokens, spans: Spans, missing_at: ND
     near = np.where(spans.back, points - 1 - spans.left, spans.left)
     far = np.where(missing_at >= 0, missing_at, near)
     return proxied.between(tokens.flow, np.minimum(near, far), np.maximum(near, far))
+
+
+def is_thinned(packets: Packets, tokens: Tokens, spans: Spans, renumbered: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Say which tokens are bare acknowledgements of connections of which only the payload tells that they go on.
+
+    A relay that cuts data alike acknowledges it on either side as it likes; it does not keep identifications.
+    """
+    if not renumbered.any():
+        return np.zeros(len(tokens), np.bool_)
+    first = tokens.first_row
+    crossing = np.flatnonzero((spans.left > spans.entered) & renumbered[tokens.flow])
+    kept = packets.ip_id[first[crossing]] == packets.ip_id[tokens.row[crossing].max(axis=1)]
+    kept &= packets.ip_id[first[crossing]] > 0
+    total = np.bincount(tokens.flow[crossing], minlength=len(renumbered))
+    renumbered = renumbered & (2 * np.bincount(tokens.flow[crossing[kept]], minlength=len(renumbered)) < total + 1)
+    bare = (packets.protocol[first] == TCP) & (packets.payload[first] == 0) & (packets.tsval[first] == 0)
+    result: NDArray[np.bool_] = renumbered[tokens.flow] & bare & ((packets.flags[first] & (SYN | FIN | RST)) == 0)
+    return result

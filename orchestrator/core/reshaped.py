@@ -72,15 +72,16 @@ def find_reshaped(
     way = spans.way.astype(np.uint64)
     open_ended = spans.reach[gone] < spans.end[gone]
     number = packets.ip_id[first].astype(np.uint64)
-    for sign, usable, beyond in (
-        (np.uint64(0), open_ended, spans.reach),
+    single = fresh[~tokens.ambiguous[fresh]]
+    for sign, usable, arrivals, beyond in (
+        (np.uint64(0), open_ended, fresh, spans.reach),
         # where its neighbours go on unchanged, a changed packet keeps its identification or its payload
-        (np.uint64(0), ~tcp[gone] & (number[gone] == 0), spans.left),
-        (number + np.uint64(1), ~tcp[gone] & (number[gone] > 0), spans.left),
-        (packets.digest[first], ~tcp[gone] & (packets.digest[first[gone]] > 0), spans.left),
+        (np.uint64(0), ~tcp[gone] & (number[gone] == 0), single, spans.left),
+        (number + np.uint64(1), ~tcp[gone] & (number[gone] > 0), fresh, spans.left),
+        (packets.digest[first], ~tcp[gone] & (packets.digest[first[gone]] > 0), fresh, spans.left),
     ):
         some = gone[usable]
-        result[some[came(_key(way, size, sign), fresh, some, beyond)]] = PERHAPS
+        result[some[came(_key(way, size, sign), arrivals, some, beyond)]] = PERHAPS
     data = gone[tcp[gone] & ~reset[gone] & (size[gone] > 0)]
     result[data[came(_key(way, size, verdicts.start.astype(np.uint64)), fresh, data, spans.left)]] = CERTAINLY
     _mark_born(packets, flows, tokens, routes, spans, fresh[reset[fresh]], np.flatnonzero(reset & known), came, result)

@@ -264,3 +264,14 @@ def _passed_by(on_path: set[int], answered: NDArray[np.int64], way: int) -> set[
     seen = set(answered.tolist()) & on_path
     against_path = way % 2 == 0
     return {p for p in on_path - seen if any(q < p if against_path else q > p for q in seen)}
+
+
+def routes_in_use(routes: Routes) -> list[tuple[int, int, NDArray[np.int64]]]:
+    """Return (route, direction, tokens) for every route and direction in use."""
+    found = []
+    for route in range(len(routes.points)):
+        for direction in (FORWARD, REVERSE):
+            members = np.flatnonzero((routes.route == route) & (routes.direction == direction))
+            if len(members):
+                found.append((route, direction, members))
+    return found
