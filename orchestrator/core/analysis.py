@@ -261,7 +261,8 @@ def _token_of_row(tokens: Tokens, origin: NDArray[np.int64], rows: int) -> NDArr
     for column in range(tokens.row.shape[1]):
         row = tokens.row[:, column]
         present = np.flatnonzero(row >= 0)
-        present = present[np.argsort(-row[present], kind="stable")]  # the first piece is written last
+        if len(origin) > rows:
+            present = present[np.argsort(-row[present], kind="stable")]  # the first piece is written last
         found[origin[row[present]]] = present
     return found
 
