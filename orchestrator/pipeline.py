@@ -342,6 +342,8 @@ def _point_result(order: int, point: PointRecord, index: PointIndex, analysis: A
     reasons = [*index.defects, *clock.notes]
     if drops:
         reasons.append(f"{drops:,} kernel drops")
+    if analysis.mirror_lost[order]:
+        reasons.append(f"its mirror lost {analysis.mirror_lost[order]:,} frames on their way to the capture")
     if missed:
         reasons.append(f"missed {missed:.2%} of what passed it")
     if point.counters.captured is not None and point.counters.captured > len(packets):

@@ -15,6 +15,7 @@ from orchestrator.core.analyses.segments import count_segments
 from orchestrator.core.analyses.unanswered import find_unanswered
 from orchestrator.core.ladder import judge
 from orchestrator.core.match import match_repeated
+from orchestrator.core.mirrors import joined, mirror_gaps
 from orchestrator.core.order import check_order
 from orchestrator.core.routes import find_routes
 from orchestrator.core.shifts import find_shifts, undo_shifts
@@ -76,6 +77,8 @@ class Analysis:
     point: NDArray[np.uint8] = field(repr=False)
     supers: list[int] = field(default_factory=list)
     """By point: frames that stand for several wire segments."""
+    mirror_lost: list[int] = field(default_factory=list)
+    """By point: frames that its mirror sent and the capture never got."""
     segments: list[SegmentRow] = field(default_factory=list)
     undecided: list[Undecided] = field(default_factory=list)
     bursts: list[Burst] = field(default_factory=list)
@@ -142,7 +145,8 @@ def analyse(
         clocks=clocks, vanished=_vanished(packets, tokens, verdicts, kind, names, frames), resets=resets,
         miss_rate=verdicts.miss_rate, tokens=len(tokens), token_of_row=_token_of_row(tokens, origin, len(whole)),
         reference_ns=_by_frame(corrected, origin, len(whole)), packets=whole, point=whole_point,
-        supers=split.supers.tolist(), suggested_order=suggested, order_warning=warning,
+        supers=split.supers.tolist(), mirror_lost=[mirror_gaps(o.packets)[1] for o in observed],
+        suggested_order=suggested, order_warning=warning,
     )  # fmt: skip
     if only_fates:
         return found
@@ -219,11 +223,15 @@ def _facts(
                 packets=len(one.packets),
                 complete=one.complete,
                 uncertainty_ns=clock.uncertainty_ns,
-                gaps_ns=clock.to_reference(np.array(one.gaps_ns, np.int64).reshape(-1, 2)),
+                gaps_ns=joined(clock.to_reference(np.concatenate((_given_gaps(one), mirror_gaps(one.packets)[0])))),
                 cut_protocols=_cut_protocols(one.packets),
             )
         )
     return facts
+
+
+def _given_gaps(one: Observed) -> NDArray[np.int64]:
+    return np.array(one.gaps_ns, np.int64).reshape(-1, 2)
 
 
 def _cut_protocols(packets: Packets) -> tuple[int, ...]:

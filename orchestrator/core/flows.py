@@ -196,8 +196,8 @@ def _ranked(
     begin = np.flatnonzero(np.concatenate(([True], (keys[1:] != keys[:-1]).any(axis=1))))
     count = np.diff(np.append(begin, len(order)))
     ordered = difference[order]
-    tenth = count // 10  # left out on either side: a packet may have been seen at another of the tuple's points
-    spread = ordered[begin + count - 1 - tenth] - ordered[begin + tenth]
+    quarter = count // 4  # left out on either side: a lost packet is first seen at another of the tuple's points
+    spread = ordered[begin + count - 1 - quarter] - ordered[begin + quarter]
     rank = np.lexsort((np.minimum.reduceat(order, begin), spread, -count))  # of equals, the one that was met first
     rows = zip(keys[begin][rank].tolist(), count[rank].tolist(), spread[rank].tolist(), strict=True)
     return [(a, b, c, n, s) for (a, b, c, _), n, s in rows]

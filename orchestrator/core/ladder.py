@@ -22,6 +22,7 @@ from orchestrator.core.ladder_kernels import (
     unwrap,
 )
 from orchestrator.core.met import never_met
+from orchestrator.core.mirrors import touch
 from orchestrator.core.misses import count_misses, miss_probability
 from orchestrator.core.proxies import claims_across, find_proxied, is_thinned, up_to_relay
 from orchestrator.core.reshaped import CERTAINLY, PERHAPS, find_reshaped
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
 
 SURE_ENOUGH = 0.999
 """Posterior below which a loss behind a lossy capture stays undecided."""
+GAP_SLACK_NS = 200_000
+"""How far from a gap in a capture a packet may have passed and still be in it: stamps of mirrors are not exact."""
 SLACK_NS = 1_000_000
 """Acknowledgements and copies closer than this are not ordered across points."""
 
@@ -295,10 +298,7 @@ def _inside(
     if facts.uncertainty_ns is not None:
         margin = facts.uncertainty_ns if not len(both) else 0
         inside |= (sent_at + low - margin >= facts.start_ns) & (sent_at + high + margin <= facts.end_ns)
-    blind = np.zeros(len(sent_at), np.bool_)
-    for start, end in facts.gaps_ns.tolist():
-        blind |= (sent_at + high >= start) & (sent_at + low <= end)
-    return inside, blind
+    return inside, touch(facts.gaps_ns, sent_at + low - GAP_SLACK_NS, sent_at + high + GAP_SLACK_NS)
 
 
 def _decide(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orchestrator.core.mirrors import touch
 from orchestrator.core.rates import RULE_OF_THREE
 from orchestrator.core.routes import FORWARD, routes_in_use
 from orchestrator.model.columns import RST, TCP
@@ -24,6 +25,8 @@ NEGLIGIBLE = 0.02
 """Expected wrong places among the losses of a segment below which a point without counters is believed."""
 SLACK_NS = 1_000_000
 """Times closer than this to the ends of a capture tell nothing."""
+LONGEST_DELAY_NS = 20_000_000
+"""How far from a gap a packet that some other point saw may have fallen into it."""
 
 
 def count_misses(
@@ -77,7 +80,8 @@ def _while_open(
         found |= (time > facts.start_ns + margin) & (time < facts.end_ns - margin)
     if len(here):
         found |= (time > verdicts.time_ns[here].min()) & (time < verdicts.time_ns[here].max())
-    return found
+    # a gap in its files or its mirror is known, and no reason to doubt the rest
+    return found & ~touch(facts.gaps_ns, time - LONGEST_DELAY_NS, time + LONGEST_DELAY_NS)
 
 
 def miss_probability(facts: PointFacts, verdicts: Verdicts, point: int, beyond: int) -> float:

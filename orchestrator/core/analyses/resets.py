@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orchestrator.core.mirrors import touch
+from orchestrator.core.misses import LONGEST_DELAY_NS
 from orchestrator.core.routes import FORWARD, REVERSE, UNKNOWN, address
 from orchestrator.core.sort import stable_order
 from orchestrator.core.verdicts import KINDS
@@ -135,7 +137,7 @@ def _born_after(
         fact = facts[point]
         open_then = fact.uncertainty_ns is not None and fact.start_ns <= time <= fact.end_ns
         watches = (int(routes.pair[token]), point) not in routes.elsewhere
-        if not (open_then and watches and fact.complete and TCP not in fact.cut_protocols):
+        if not (open_then and watches and fact.complete and TCP not in fact.cut_protocols) or _in_gap(fact, time):
             continue
         lossy = bool(fact.kernel_drops) or rate > 0
         doubt *= max(rate, 0.01) if lossy else 0.001
@@ -143,6 +145,12 @@ def _born_after(
             after = point
         evidence.append(f"not seen at {names[point]}, nearer to its claimed sender")
     return after, evidence, (1.0 - doubt if upstream else 0.9)
+
+
+def _in_gap(fact: PointFacts, time_ns: int) -> bool:
+    """Say whether a point's files or its mirror have a gap around *time_ns*."""
+    margin = LONGEST_DELAY_NS + (fact.uncertainty_ns or 0)
+    return bool(touch(fact.gaps_ns, np.array([time_ns - margin]), np.array([time_ns + margin]))[0])
 
 
 def _has_twin(packets: Packets, tokens: Tokens, own: NDArray[np.int64], token: int, point: int) -> bool:

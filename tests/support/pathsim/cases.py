@@ -48,6 +48,7 @@ class Point:
     reports: bool = False
     merges: str = ""
     mirrored: str = ""
+    mirror_loses: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,4 +171,5 @@ def _tap(case: Case, place: int) -> Tap:
     return Tap(
         name=f"p{place}", place=place, view=view, clock=how.clock, shell=how.shell, snaplen=how.snaplen, miss=how.miss,
         reports=how.reports, merges=how.merges, host_is_client=place == 0, mirrored=how.mirrored,
+        mirror_loses=how.mirror_loses,
     )  # fmt: skip

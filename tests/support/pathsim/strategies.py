@@ -82,6 +82,7 @@ def captures(draw: DrawFn, place: int, points: int) -> Point:
         clock=draw(clocks()), shell=draw(st.sampled_from(SHELLS)), snaplen=draw(st.sampled_from((262_144, 200, 128))),
         miss=miss, reports=reports, merges=draw(st.sampled_from(("", "", "tso", "gro", "both"))) if outermost else "",
         mirrored=draw(st.sampled_from(("", "", "", "", "", "", "copy", "both-ways"))),
+        mirror_loses=draw(st.sampled_from((0.0, 0.0, 0.02, 0.1))),
     )  # fmt: skip
 
 

@@ -49,6 +49,8 @@ class Tap:
     merges: str = ""
     """tso: what its host sends is seen before it is split; gro: what it receives after it was joined; both."""
     host_is_client: bool = True
+    mirror_loses: float = 0.0
+    """Share of ERSPAN shells, numbered by the switch, that never reach the capture."""
     mirrored: str = ""
     """copy: every frame twice, microseconds apart; both-ways: once before and once after routing."""
 
@@ -90,7 +92,16 @@ def record(tap: Tap, packets: list[Wire], random_source: random.Random) -> tuple
         elif routed:
             records.append(Record(time + 25_000, _frame(tap, parts, 1 - before), uids))
     records.sort(key=lambda r: r.true_ns)
+    if tap.shell == "erspan":
+        records = _numbered(tap, records, random_source)
     return records, missed
+
+
+def _numbered(tap: Tap, records: list[Record], random_source: random.Random) -> list[Record]:
+    """Let the switch number its shells, and the network lose some on their way to the capture."""
+    for number, one in enumerate(records):
+        one.frame = one.frame[:38] + struct.pack(">I", (0xFFFFFF00 + number) & 0xFFFFFFFF) + one.frame[42:]
+    return [r for r in records if not tap.mirror_loses or random_source.random() >= tap.mirror_loses]
 
 
 def _merged(tap: Tap, passing: list[tuple[int, list[Wire]]]) -> list[tuple[int, list[Wire]]]:
@@ -198,7 +209,7 @@ def _ipip(inner: bytes, packet: Wire, hop: int) -> bytes:
 
 
 def _erspan(inner: bytes, packet: Wire, hop: int) -> bytes:
-    gre = struct.pack(">HHI", 0x1000, 0x88BE, packet.uid)
+    gre = struct.pack(">HHI", 0x1000, 0x88BE, 0)
     return _ethernet(_outer(47, gre + b"\x10\x14\0\x07\0\0\0\0" + _ethernet(inner, packet, hop), packet), packet, hop)
 
 

@@ -80,7 +80,11 @@ def eligible(made: Made) -> set[int]:
 
 def _is_sound(made: Made, tap: Tap) -> bool:
     """Say whether nobody need doubt what a point did not see: it missed nothing, and says so where others miss."""
-    return not tap.miss and (tap.reports or not any(t.miss for t in made.taps))
+    return (
+        not tap.miss
+        and not (tap.shell == "erspan" and tap.mirror_loses)
+        and (tap.reports or not any(t.miss for t in made.taps))
+    )
 
 
 def _open(made: Made, records: list[Record], packet: Wire) -> bool:

@@ -22,8 +22,8 @@ from tests.support.pathsim.strategies import cases
 from tests.support.pathsim.taps import Clock
 from tests.support.pathsim.truth import claimed_uids, eligible, false_claims
 
-SHARE = 0.99
-"""Of the losses that the captures prove."""
+SHARE, SHARE_MIXED = 0.99, 0.97
+"""Of the losses that the captures prove: with one edit at a time, and with all kinds of them together."""
 CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
 
 
@@ -52,7 +52,7 @@ def test_nothing_but_losses_is_called_lost_and_hardly_one_is_overlooked():
 
     missed = sum(n for n, _ in overlooked)
     assert lost > 1000
-    assert missed <= (1 - SHARE) * lost, f"{missed:,} of {lost:,} overlooked, most of them in {overlooked[:3]}"
+    assert missed <= (1 - SHARE_MIXED) * lost, f"{missed:,} of {lost:,} overlooked, most of them in {overlooked[:3]}"
 
 
 @pytest.mark.nightly
@@ -61,7 +61,7 @@ def test_ten_thousand_cases_without_one_false_claim():
     lost, overlooked = gate(10_000, repeatable=False)
 
     missed = sum(n for n, _ in overlooked)
-    assert missed <= (1 - SHARE) * lost, f"{missed:,} of {lost:,} overlooked, most of them in {overlooked[:3]}"
+    assert missed <= (1 - SHARE_MIXED) * lost, f"{missed:,} of {lost:,} overlooked, most of them in {overlooked[:3]}"
 
 
 EDITS = {
@@ -92,7 +92,7 @@ EDITS = {
 @settings(max_examples=25, deadline=None, suppress_health_check=CHECKS, derandomize=True)
 @given(case=cases())
 def test_no_verdict_changes_with_the_clothes(edit, case):
-    """The same traffic and losses under other clocks, cuts and shells: the same losses are named."""
+    """The same traffic and losses under other clocks, cuts and shells: the same losses are named, hardly one is not."""
     plain = replace(case, captures=(Point(),) * case.points, devices=Devices(), jitter_us=min(case.jitter_us, 100))
     claims = []
     for one in (plain, EDITS[edit](plain)):
@@ -103,6 +103,8 @@ def test_no_verdict_changes_with_the_clothes(edit, case):
     (before, can_before), (after, can_after) = claims
     both = can_before & can_after
     assert before & both == after & both
+    assert len(can_before - before) <= (1 - SHARE) * len(can_before) + 1
+    assert len(can_after - after) <= (1 - SHARE) * len(can_after) + 1
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=CHECKS, derandomize=True)
