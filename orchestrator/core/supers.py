@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 LONGEST_USUAL = 1460
 """TCP payload of a full Ethernet frame: more than this is suspicious where no SYN tells the segment size."""
 TIMESTAMP_BYTES = 12
+MOST_OPTIONS = 40
+"""Bytes of options that a TCP header has room for."""
 UNKNOWN = np.iinfo(np.int64).max
 
 
@@ -95,9 +97,12 @@ def _take_apart(packets: Packets, point: NDArray[np.uint8], points: int, group: 
     size = _segment_sizes(packets, point, points, group, rows)
     way = group.of_row[rows].astype(np.int64) * 2 + group.bit[rows]
     payload = packets.payload[rows].astype(np.int64)
+    further = _further_options(packets, point, points, rows, way)
+    piece_of = np.ones(len(packets), np.int64)
+    piece_of[rows] = np.maximum(size.piece[way] - further, 1)
     count = np.ones(len(packets), np.int64)
-    large = payload > size.limit[way]
-    count[rows[large]] = -(-payload[large] // size.piece[way[large]])
+    large = payload > size.limit[way] - further
+    count[rows[large]] = -(-payload[large] // piece_of[rows[large]])
     supers = np.bincount(point[rows[large]], minlength=points)
     if not large.any():
         return _Cut(packets=packets, point=point, origin=np.arange(len(packets)), supers=supers)
@@ -106,8 +111,7 @@ def _take_apart(packets: Packets, point: NDArray[np.uint8], points: int, group: 
     table = packets.take(origin)
     pieces = np.flatnonzero(count[origin] > 1)
     from_row = origin[pieces]
-    piece = size.piece[group.of_row[from_row].astype(np.int64) * 2 + group.bit[from_row]]
-    _cut(table, pieces, number[pieces], count[from_row], piece)
+    _cut(table, pieces, number[pieces], count[from_row], piece_of[from_row])
     return _Cut(packets=table, point=point[origin], origin=origin, supers=supers)
 
 
@@ -133,6 +137,21 @@ def _cut(
     table.residue[pieces] = 0  # of the whole frame, hence of none of its pieces
     for column in (table.digest, table.brief):
         column[pieces[~is_first]] = 0  # of the start of the frame, hence of its first piece alone
+
+
+def _further_options(
+    packets: Packets, point: NDArray[np.uint8], points: int, rows: NDArray[np.int64], way: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return how much longer the headers of each row are than the shortest of its conversation's direction there.
+
+    Every segment of a frame repeats its headers: selective acknowledgements beside data leave less room for data.
+    """
+    headers = packets.wirelen[rows].astype(np.int64) - packets.payload[rows]
+    place = way * points + point[rows]
+    shortest = np.full(int(place.max()) + 1 if len(place) else 0, UNKNOWN)
+    np.minimum.at(shortest, place, headers)
+    further: NDArray[np.int64] = np.clip(headers - shortest[place], 0, MOST_OPTIONS)
+    return further
 
 
 @dataclass(frozen=True, slots=True)
