@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 CLONE_NEWNET = 0x40000000
 SIOCETHTOOL = 0x8946
-OFFLOADS_OFF = (0x1F, 0x24, 0x2C, 0x17)
-"""ETHTOOL_STSO, SGSO, SGRO, STXCSUM: captures are to look like the wire."""
+OFFLOADS = (0x17, 0x1F, 0x24, 0x2C)
+"""ETHTOOL_STXCSUM, STSO, SGSO, SGRO; off unless asked for: captures are to look like the wire."""
 QUEUE = 10_000
 """Packets; a shorter queue would drop what the line's log does not know of."""
 
@@ -65,7 +65,7 @@ def _configure(place: Place, node: str) -> None:
     within(place, node, lambda: _settings(node))
     _batch(place.namespace(node), commands)
     if interfaces:
-        within(place, node, lambda: _no_offloads(interfaces))
+        set_offloads(place, node, interfaces, on=False)
 
 
 def _settings(node: str) -> None:
@@ -81,11 +81,17 @@ def _settings(node: str) -> None:
             path.write_text(value)
 
 
-def _no_offloads(interfaces: Iterable[str]) -> None:
+def set_offloads(place: Place, node: str, interfaces: Iterable[str], *, on: bool) -> None:
+    """Let the host hand over and take in frames larger than the wire carries, or not."""
+    within(place, node, lambda: _offload(interfaces, on=on))
+
+
+def _offload(interfaces: Iterable[str], *, on: bool) -> None:
+    commands = OFFLOADS if on else OFFLOADS[::-1]  # segmentation needs the check sum
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         for interface in interfaces:
-            for command in OFFLOADS_OFF:
-                value = array.array("B", struct.pack("II", command, 0))
+            for command in commands:
+                value = array.array("B", struct.pack("II", command, int(on)))
                 request = struct.pack("16sP16x", interface.encode(), value.buffer_info()[0])
                 fcntl.ioctl(control, SIOCETHTOOL, request)
 

@@ -1,7 +1,8 @@
 """Programs that run inside hosts: ``traffic.py VERB …``. Standard library only; each prints one line of JSON when done.
 
-udp-send ADDRESS PORT COUNT PER_SECOND SIZE      udp-receive PORT SECONDS
+udp-send ADDRESS PORT COUNT PER_SECOND SIZE [FROM_PORT]      udp-receive PORT SECONDS
 tcp-send ADDRESS PORT COUNT PER_SECOND SIZE      tcp-receive PORT
+exchange ADDRESS PORT CONNECTIONS BYTES          exchange-serve PORT CONNECTIONS BYTES
 echo PORT [PORT …]    abort ADDRESS PORT {linger|unread}    connect ADDRESS PORT
 """
 
@@ -14,6 +15,7 @@ import socket
 import struct
 import sys
 import termios
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -40,10 +42,11 @@ def paced(count: int, per_second: float) -> object:
         yield number
 
 
-def udp_send(address: str, port: str, count: str, per_second: str, size: str) -> None:
+def udp_send(address: str, port: str, count: str, per_second: str, size: str, own_port: str = "0") -> None:
     """Send numbered datagrams."""
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sender.setsockopt(socket.IPPROTO_IP, 10, 1)  # IP_MTU_DISCOVER off: the kernel then numbers datagrams
+    sender.bind(("", int(own_port)))
     sender.connect((address, int(port)))
     for number in paced(int(count), float(per_second)):  # type: ignore[attr-defined]
         sender.send(struct.pack("!I", number).ljust(int(size), b"u"))
@@ -91,6 +94,44 @@ def tcp_receive(port: str) -> None:
         while data := connection.recv(65_536):
             total += len(data)
         say(received=total)
+
+
+def exchange(address: str, port: str, connections: str, size: str) -> None:
+    """Open connections and let each carry *size* bytes both ways at once, as fast as it goes."""
+    opened = [socket.create_connection((address, int(port)), timeout=30) for _ in range(int(connections))]
+    _exchange_on(opened, int(size))
+
+
+def exchange_serve(port: str, connections: str, size: str) -> None:
+    """Take connections and let each carry *size* bytes both ways at once."""
+    with socket.create_server(("", int(port)), backlog=64) as listener:
+        say(listening=int(port))
+        opened = [listener.accept()[0] for _ in range(int(connections))]
+    _exchange_on(opened, int(size))
+
+
+def _exchange_on(connections: list[socket.socket], size: int) -> None:
+    received = [0] * len(connections)
+
+    def receive(number: int) -> None:
+        while data := connections[number].recv(1 << 18):
+            received[number] += len(data)
+
+    def send(connection: socket.socket) -> None:
+        connection.sendall(bytes(k * 37 & 255 for k in range(4096)) * (size // 4096))
+        connection.shutdown(socket.SHUT_WR)
+
+    for connection in connections:
+        connection.settimeout(ALL_SENT_WITHIN_S)
+    running = [threading.Thread(target=receive, args=(k,)) for k in range(len(connections))]
+    running += [threading.Thread(target=send, args=(c,)) for c in connections]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    say(received=received)
+    for connection in connections:
+        connection.close()
 
 
 def echo(*ports: str) -> None:
@@ -161,7 +202,7 @@ def connect(address: str, port: str) -> None:
 
 VERBS: dict[str, Callable[..., None]] = {
     "udp-send": udp_send, "udp-receive": udp_receive, "tcp-send": tcp_send, "tcp-receive": tcp_receive, "echo": echo,
-    "abort": abort, "connect": connect,
+    "abort": abort, "connect": connect, "exchange": exchange, "exchange-serve": exchange_serve,
 }  # fmt: skip
 
 if __name__ == "__main__":

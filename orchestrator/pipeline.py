@@ -19,7 +19,6 @@ from orchestrator.core.conclude import conclude
 from orchestrator.core.expect import hold_against
 from orchestrator.core.grounds import Grounds
 from orchestrator.errors import EvidenceError, InputError
-from orchestrator.model.columns import TCP
 from orchestrator.model.result import PathResult, PointResult, Result
 from orchestrator.model.run import POINT_NAME, FileRecord, PointRecord, RunRecord
 from orchestrator.pcap.cut import select
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
     from orchestrator.model.wanted import Wanted
     from orchestrator.pcap.writer import Progress
 
-LONGEST_FRAME = 1_600
-"""Bytes; a TCP frame longer than this was put together or not yet taken apart by the host (or is a jumbo frame)."""
 READ_BYTES = 1 << 20
 
 
@@ -337,7 +334,7 @@ def _point_result(order: int, point: PointRecord, index: PointIndex, analysis: A
     """Describe one point and judge its capture."""
     packets = index.packets
     drops = point.counters.kernel_drops if point.counters.kernel_drops is not None else index.drops
-    offloads = _offloads(index)
+    supers = analysis.supers[order]
     clock, missed = analysis.clocks[order], analysis.miss_rate[order]
     reasons = [*index.defects, *clock.notes]
     if drops:
@@ -348,11 +345,11 @@ def _point_result(order: int, point: PointRecord, index: PointIndex, analysis: A
         reasons.append(f"missed {missed:.2%} of what passed it")
     if point.counters.captured is not None and point.counters.captured > len(packets):
         reasons.append(f"tcpdump counted {point.counters.captured:,} packets, the file holds {len(packets):,}")
-    if offloads:
-        reasons.append("frames longer than the wire carries: the host merges or splits segments")
     quality: Literal["good", "degraded", "unusable"] = "degraded" if reasons else "good"
     if not len(packets):
         reasons.append("no packet was captured")
+    if supers:
+        reasons.append(f"{supers:,} frames that no wire carried, for the host splits or merges segments: taken apart")
     if drops is None:
         reasons.append("no drop counters: taken for complete as long as nothing shows a miss")
     return PointResult(
@@ -361,7 +358,7 @@ def _point_result(order: int, point: PointRecord, index: PointIndex, analysis: A
         last_ns=int(packets.time_ns.max()) if len(packets) else None,
         link_type=", ".join(dict.fromkeys(f.link_type_name for f in index.files)), quality=quality,
         reasons=tuple(reasons),
-        kernel_drops=drops, capture_miss_rate=missed, offloads=offloads,
+        kernel_drops=drops, capture_miss_rate=missed, offloads=("tso-or-gro",) if supers else (),
         files=_files_in_order(point, index), clock=clock, not_decoded=index.not_decoded,
     )  # fmt: skip
 
@@ -376,9 +373,3 @@ def _files_in_order(point: PointRecord, index: PointIndex) -> tuple[tuple[FileRe
 def _ends(path: Path) -> Iterator[Path]:
     """Yield *path* and its ends, longest first."""
     return (Path(*path.parts[start:]) for start in range(len(path.parts)))
-
-
-def _offloads(index: PointIndex) -> tuple[str, ...]:
-    packets = index.packets
-    long_frames = (packets.protocol == TCP) & (packets.wirelen > LONGEST_FRAME)
-    return ("tso-or-gro",) if long_frames.any() else ()
