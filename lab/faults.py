@@ -43,7 +43,7 @@ class Firewall:
 
     def apply(self, rules: list[str], *, masquerade: bool) -> None:
         """Put exactly *rules* in force."""
-        line = 'oifname "inside" masquerade' if masquerade else ""
+        line = 'oifname { "inside", "dmz" } masquerade' if masquerade else ""
         text = BASE.format(public=topology.PUBLIC, masquerade=line, rules="\n    ".join(rules))
         script = "".join(f"add table ip {t}\ndelete table ip {t}\n" for t in ("lab_nat", "lab_filter")) + text
         argv = ["ip", "netns", "exec", self.place.namespace("fw"), "nft", "-f", "-"]
@@ -65,7 +65,7 @@ class Firewall:
         self.apply([*rules, rule], masquerade=masquerade)
 
     def translate(self, *, on: bool) -> None:
-        """Let clients appear as the firewall's inside address, or not."""
+        """Let clients appear as the firewall's address on the side where the server is, or not."""
         self.apply(self.current()[0], masquerade=on)
 
 

@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Any
 
 TUNSETIFF = 0x400454CA
-IFF_TAP_NO_PI = 0x1002
+IFF_TAP, IFF_NO_PI = 0x0002, 0x1000
 LARGEST_FRAME = 70_000
 POLL_S = 0.05
 BATCH = 128
 ETHERNET_OVERHEAD = 24
 """Preamble, check sum and gap, in bytes: what a frame costs on the wire beside itself."""
 TCP, UDP = 6, 17
+WIREGUARD_DATA = b"\4\0\0\0"
 DIRECTIONS = {"ab": "tapa", "ba": "tapb"}
 """ab is call-centre to headquarters: what enters at TAP a leaves at TAP b."""
 
@@ -206,20 +207,26 @@ def describe(frame: bytes) -> dict[str, Any]:
     if kind != b"\x08\x00" or len(frame) < at + 20:
         facts["ethertype"] = kind.hex()
         return facts
-    total, facts["ipid"], fragment = struct.unpack("!HHH", frame[at + 2 : at + 8])
-    facts["proto"] = frame[at + 9]
-    facts["src"] = ".".join(map(str, frame[at + 12 : at + 16]))
-    facts["dst"] = ".".join(map(str, frame[at + 16 : at + 20]))
-    header = (frame[at] & 15) * 4
-    body = at + header
+    return facts | describe_ip(frame[at:])
+
+
+def describe_ip(packet: bytes) -> dict[str, Any]:
+    """Return what identifies an IPv4 packet."""
+    total, number, fragment = struct.unpack("!HHH", packet[2:8])
+    facts: dict[str, Any] = {"ipid": number, "proto": packet[9]}
+    facts["src"] = ".".join(map(str, packet[12:16]))
+    facts["dst"] = ".".join(map(str, packet[16:20]))
+    body = (packet[0] & 15) * 4
     if facts["proto"] in {TCP, UDP} and not fragment & 0x1FFF:
-        facts["sport"], facts["dport"] = struct.unpack("!HH", frame[body : body + 4])
+        facts["sport"], facts["dport"] = struct.unpack("!HH", packet[body : body + 4])
         if facts["proto"] == TCP:
-            facts["seq"], facts["ack"] = struct.unpack("!II", frame[body + 4 : body + 12])
-            facts["flags"] = frame[body + 13]
-            facts["payload"] = total - header - (frame[body + 12] >> 4) * 4
+            facts["seq"], facts["ack"] = struct.unpack("!II", packet[body + 4 : body + 12])
+            facts["flags"] = packet[body + 13]
+            facts["payload"] = total - body - (packet[body + 12] >> 4) * 4
         else:
-            facts["payload"] = total - header - 8
+            facts["payload"] = total - body - 8
+            if packet[body + 8 : body + 12] == WIREGUARD_DATA:
+                facts["counter"] = struct.unpack("<Q", packet[body + 16 : body + 24])[0]
     return facts
 
 
@@ -231,7 +238,7 @@ def _matches(settings: dict[str, Any], facts: dict[str, Any]) -> bool:
 
 def _open_tap(name: str) -> int:
     descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-    fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP_NO_PI))
+    fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI))
     return descriptor
 
 

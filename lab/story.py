@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.faults import python_inside
 from lab.hosts import command_in
+from lab.state import REPOSITORY
 from lab.topology import CLIENTS
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ SERVERS = {"app-1": ("7001", "7002", "8080"), "app-2": ("7003",), "dmz-1": ("808
 
 def program(place: Place, node: str, name: str, *arguments: str) -> list[str]:
     """Return the argv that runs one of the lab's programs on *node*."""
-    return command_in(place, node, [python_inside(), str(Path(__file__).with_name(name)), *arguments])
+    script = Path(__file__).with_name(name)
+    return command_in(place, node, ["env", f"PYTHONPATH={REPOSITORY}", python_inside(), str(script), *arguments])
 
 
 @contextmanager

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from orchestrator.model.finding import Finding, Reset, SegmentRow
 
 MOSTLY = 0.5
+HIDES_A_LOSS = 0.005
+"""Share of packets seen no further, for other reasons than the window's edges, behind which a loss may hide."""
 DOUBTFUL = 0.1
 """Share of undecided packets on a segment above which nothing is acquitted."""
 FEWEST_PACKETS = 10
@@ -124,7 +126,8 @@ def _doubt(grounds: Grounds, carried: Sequence[SegmentRow]) -> str:
             u.reason: u.count for u in grounds.undecided
             if u.reason != "no-coverage" and (u.near, u.far) == (row.near, row.far)
         })  # fmt: skip
-        if reasons.total() > DOUBTFUL * sent:
+        hidden = reasons.total() - reasons["window-edge"]
+        if reasons.total() > DOUBTFUL * sent or hidden > HIDES_A_LOSS * sent:
             worst = reasons.most_common(1)[0][0]
             return f"{reasons.total():,} of {sent:,} packets on {place(row)} could not be decided ({worst})."
     return ""

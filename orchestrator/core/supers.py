@@ -94,10 +94,10 @@ class _Cut:
 def _take_apart(packets: Packets, point: NDArray[np.uint8], points: int, group: _Grouping) -> _Cut:
     """Return every super-segment as the segments that its conversation shows."""
     rows = np.flatnonzero((packets.protocol == TCP) & (packets.payload > 0) & (group.of_row >= 0))
-    size = _segment_sizes(packets, point, points, group, rows)
     way = group.of_row[rows].astype(np.int64) * 2 + group.bit[rows]
     payload = packets.payload[rows].astype(np.int64)
     further = _further_options(packets, point, points, rows, way)
+    size = _segment_sizes(packets, point, points, group, rows, payload + further)
     piece_of = np.ones(len(packets), np.int64)
     piece_of[rows] = np.maximum(size.piece[way] - further, 1)
     count = np.ones(len(packets), np.int64)
@@ -163,17 +163,20 @@ class _Sizes:
 
 
 def _segment_sizes(
-    packets: Packets, point: NDArray[np.uint8], points: int, group: _Grouping, rows: NDArray[np.int64]
-) -> _Sizes:
-    """Work out segment sizes from the SYNs, else from the point that sees the smallest full segments."""
+    packets: Packets, point: NDArray[np.uint8], points: int, group: _Grouping, rows: NDArray[np.int64],
+    filled: NDArray[np.int64],
+) -> _Sizes:  # fmt: skip
+    """Work out segment sizes from the SYNs, else from the point that sees the smallest full segments.
+
+    Args: *filled* is what each row takes of a segment's room: payload and the options that not every header has.
+    """
     ways = 2 * group.count
     way = group.of_row[rows].astype(np.int64) * 2 + group.bit[rows]
-    payload = packets.payload[rows].astype(np.int64)
     smallest = np.full(ways, UNKNOWN)
     for number in range(points):
         here = point[rows] == number
         largest = np.zeros(ways, np.int64)
-        np.maximum.at(largest, way[here], payload[here])
+        np.maximum.at(largest, way[here], filled[here])
         smallest = np.where(largest > 0, np.minimum(smallest, largest), smallest)
     agreed = _agreed_sizes(packets, group)
     # some point shows single segments, unless even its longest frame holds two of what the SYNs allow

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from lab import faults, relay, state
+from lab import faults, namespaces, relay, state
 from lab.hosts import command_in
 from lab.story import program
 from lab.topology import HOSTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from orchestrator.model.finding import Vanished
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EVENT_WITHIN_S = 120.0
@@ -130,6 +133,14 @@ class Lab:
         path.write_text(yaml.safe_dump(document, sort_keys=False))
         return path
 
+    def declare(self, *translations: str) -> None:
+        """Let the test's inventory declare *translations* of the firewall, and no others."""
+        text = self.inventory.read_text()
+        head, _, rest = text.partition("    translations:\n")
+        _, _, tail = rest.partition("\n")
+        lines = "".join(f"      - {t}\n" for t in translations)
+        (self.folder / "inventory.yaml").write_text(head + ("    translations:\n" + lines if lines else "") + tail)
+
     def shipped(self, name: str) -> Path:
         """Return a playbook of the project, over this lab's inventory."""
         text = (REPOSITORY / "playbooks" / f"{name}.yaml").read_text()
@@ -168,7 +179,7 @@ class Lab:
         process = subprocess.Popen(
             program(self.place, node, "traffic.py", *arguments), stdout=subprocess.PIPE, text=True
         )
-        if arguments[0] in {"udp-receive", "tcp-receive", "echo"}:
+        if arguments[0] in {"udp-receive", "tcp-receive", "exchange-serve", "echo"}:
             assert "listening" in process.stdout.readline()
         return process
 
@@ -191,10 +202,52 @@ class Lab:
             settings = {"ab": settings, "ba": settings}
         relay.change(self.place, {**settings, "seed": 7})
 
-    def tcpdumps(self) -> list[int]:
-        """Return the tcpdump processes on every host."""
+    @contextmanager
+    def offloading(self, **interfaces: str) -> Iterator[None]:
+        """Let hosts (names with underscores) segment and merge on one interface each."""
+        chosen = {node.replace("_", "-"): interface for node, interface in interfaces.items()}
+        for node, interface in chosen.items():
+            namespaces.set_offloads(self.place, node, [interface], on=True)
+        try:
+            yield
+        finally:
+            for node, interface in chosen.items():
+                namespaces.set_offloads(self.place, node, [interface], on=False)
+
+    def passed(self, node: str, interface: str) -> int:
+        """Return how many packets have passed an interface, both ways."""
+        argv = ["ip", "-n", self.place.namespace(node), "-j", "-s", "link", "show", "dev", interface]
+        (link,) = json.loads(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
+        return int(link["stats64"]["rx"]["packets"]) + int(link["stats64"]["tx"]["packets"])
+
+    @contextmanager
+    def blinking(self, node: str, interface: str, *, blind: int, awake: int) -> Iterator[None]:
+        """Stop the tcpdump on *node* for *blind* packets of its interface, let it run for *awake*, and so on."""
+        (pid,) = self.tcpdumps([node])
+        ended = threading.Event()
+
+        def blink() -> None:
+            number, count, until = signal.SIGSTOP, blind, self.passed(node, interface)
+            while not ended.is_set():
+                os.kill(pid, number)
+                until += count
+                while self.passed(node, interface) < until and not ended.wait(0.005):
+                    pass
+                number, count = (signal.SIGCONT, awake) if number == signal.SIGSTOP else (signal.SIGSTOP, blind)
+
+        thread = threading.Thread(target=blink)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            os.kill(pid, signal.SIGCONT)
+
+    def tcpdumps(self, nodes: Iterable[str] = HOSTS) -> list[int]:
+        """Return the tcpdump processes on *nodes*."""
         found = []
-        for node in HOSTS:
+        for node in nodes:
             for pid in state.processes(self.place.namespace(node)):
                 try:
                     name = Path(f"/proc/{pid}/comm").read_text().strip()
@@ -267,3 +320,10 @@ def vanished_packets(run: Run) -> list[tuple[Any, ...]]:
             points[point] = frames_of(run.raw(point))
         found += [points[point][number - 1] for number in entry["frames"][point]]
     return found
+
+
+def called_in(vanished: Iterable[Vanished], captures: dict[str, list[Path]]) -> Counter[tuple[Any, ...]]:
+    """Return the identity of every *vanished* packet, read from the captures that saw it last."""
+    entries = list(vanished)
+    frames = {point: frames_of(captures[point]) for point in {entry.last_seen for entry in entries}}
+    return Counter(frames[entry.last_seen][entry.frame - 1] for entry in entries)

@@ -52,3 +52,13 @@ def test_a_merged_frame_shorter_than_a_full_segment_is_taken_apart():
     split = split_supers(packets, point, 2)
 
     assert split.packets.payload[split.point == 0].tolist() == [0, 1448, 1436, 8]
+
+
+def test_full_segments_that_all_carry_further_options_are_whole():
+    """Only a short segment shows the headers without them: the full ones are no super-segments."""
+    rows = [(k, 0, 0, 8, SYN) for k in (0, 1)]
+    for k in (0, 1):
+        rows += [(k, 1, 552, 0, ACK), (k, 553, 1436, SACKED, ACK), (k, 1989, 1436, SACKED, ACK)]
+    packets, point = table(sorted(rows, key=lambda row: row[0]))
+
+    assert split_supers(packets, point, 2).supers.tolist() == [0, 0]
