@@ -11,7 +11,7 @@ import numpy as np
 from orchestrator.core.align import Edge, align_clocks, exchange_bounds
 from orchestrator.core.analyses.outer import infer_outer
 from orchestrator.core.analyses.resets import find_bursts, flow_key, locate_resets
-from orchestrator.core.analyses.segments import count_segments
+from orchestrator.core.analyses.segments import Scene, count_segments
 from orchestrator.core.analyses.unanswered import find_unanswered
 from orchestrator.core.ladder import judge
 from orchestrator.core.match import match_repeated
@@ -127,7 +127,8 @@ def analyse(
         suggested, warning = check_order(packets, tokens, names, _distances(edges, len(observed)))
     clocks = with_steps(_clocks(observed, edges, reference), steps, packets.time_ns)
     corrected = np.concatenate([c.to_reference(smooth[point == k]) for k, c in enumerate(clocks)])
-    consistent = all(c.uncertainty_ns is not None for c in clocks) and not still_contradict(pairs, smooth)
+    agree = not still_contradict(pairs, smooth)
+    consistent = agree and all(c.uncertainty_ns is not None for c in clocks)
     uncertainty = max(c.uncertainty_ns or 0 for c in clocks)
     if len(repeated.rows):
         tokens = match_repeated(
@@ -151,9 +152,11 @@ def analyse(
     if only_fates:
         return found
     neighbours = _neighbours(paths, numbers, len(observed))
-    found.segments, found.undecided = count_segments(
-        packets, tokens, routes, verdicts, kind, corrected, facts, names, neighbours, labels or {}
-    )
+    scene = Scene(
+        packets=packets, tokens=tokens, routes=routes, verdicts=verdicts, kind=kind, corrected_ns=corrected,
+        facts=facts, names=names, clocks_agree=agree,
+    )  # fmt: skip
+    found.segments, found.undecided = count_segments(scene, neighbours, labels or {})
     ends = _ends(paths, numbers, len(observed))
     found.segments += infer_outer(packets, tokens, routes, verdicts, corrected, names, ends)
     _count_births(found.segments, resets)

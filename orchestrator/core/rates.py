@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.model.finding import LossRate
+from orchestrator.model.measures import LossRate
 
 if TYPE_CHECKING:
     from collections.abc import Callable

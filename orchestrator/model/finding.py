@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from orchestrator.model.measures import Delay, LossRate, Reordering
 
 Direction = Literal["forward", "reverse"]
 Origin = Literal["endpoint", "network", "unknown"]
@@ -27,28 +30,6 @@ class FlowKey:
         if self.protocol in {"tcp", "udp"}:
             return f"{self.protocol} {self.src}:{self.sport} → {self.dst}:{self.dport}"
         return f"{self.protocol} {self.src} → {self.dst}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LossRate:
-    """One-way loss ratio (RFC 7680) with a 95 % interval over episodes."""
-
-    rate: float
-    low: float
-    high: float
-    episodes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delay:
-    """One-way delay (RFC 7679), nanoseconds; every value carries the uncertainty of both clocks."""
-
-    min: int
-    p50: int
-    p95: int
-    p99: int
-    max: int
-    uncertainty: int | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,6 +57,9 @@ class SegmentRow:
     reordered: int = 0
     loss: LossRate | None = None
     delay: Delay | None = None
+    round_trip_ns: int | None = None
+    """Smallest delay there and back: free of any clock offset."""
+    reordering: Reordering | None = None
     resets: int = 0
     """Resets born on this segment."""
 

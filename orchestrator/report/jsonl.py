@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from orchestrator.model.clock import ClockModel
     from orchestrator.model.finding import FlowKey, Reset, SegmentRow, Vanished
+    from orchestrator.model.measures import Delay, Reordering
     from orchestrator.model.result import PointResult, Result
 
 MOST_VANISHED = 10_000
@@ -135,8 +136,27 @@ def _segment(s: SegmentRow) -> dict[str, Any]:
         },
         "delay_ns": None if delay is None else {
             "min": delay.min, "p50": delay.p50, "p95": delay.p95, "p99": delay.p99, "max": delay.max,
-            "uncertainty": delay.uncertainty,
+            "uncertainty": delay.uncertainty, "p999": delay.p999, "samples": delay.samples,
+            "doubt": delay.doubt or None, "late": delay.late, "waited": delay.waited,
         },
+        "pdv_ns": _variation(delay), "round_trip_ns": s.round_trip_ns, "reordering": _reordering(s.reordering),
+    }  # fmt: skip
+
+
+def _variation(delay: Delay | None) -> dict[str, int] | None:
+    """Return delay less its minimum: what no clock offset touches."""
+    if delay is None or delay.variation is None:
+        return None
+    return dict(zip(("p50", "p95", "p99", "max"), delay.variation, strict=True))
+
+
+def _reordering(r: Reordering | None) -> dict[str, Any] | None:
+    if r is None:
+        return None
+    return {
+        "packets": r.packets, "of": r.of, "ratio": r.packets / r.of,
+        "extent": {"p50": r.extent_p50, "max": r.extent_max}, "by_three": r.by_three,
+        "late_ns": {"p50": r.late_p50_ns, "max": r.late_max_ns},
     }  # fmt: skip
 
 

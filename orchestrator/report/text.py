@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from orchestrator.model.finding import Delay, Finding, SegmentRow
+    from orchestrator.model.finding import Finding, SegmentRow
     from orchestrator.model.result import PointResult, Result
 
 WIDTH = 110
@@ -187,12 +187,7 @@ def _line(ends: tuple[str | None, str | None], rows: dict[str, SegmentRow], most
         name += f"  {one.name} {one.circuit or ''}".rstrip()
     if one.span:
         name += "  (wider claim)"
-    delay = f"{_delay(forward)} / {_delay(reverse)}"
-    worst = [r.delay.uncertainty for r in rows.values() if r.delay is not None and r.delay.uncertainty is not None]
-    if worst:
-        bound = duration(max(worst))
-        delay = f"below resolution ±{bound}" if set(delay.split(" / ")) == {"below resolution"} else f"{delay} ±{bound}"
-    return (name, *_cells(forward, most), *_cells(reverse, most), delay, str(_resets(rows)))
+    return (name, *_cells(forward, most), *_cells(reverse, most), _delays(forward, reverse), str(_resets(rows)))
 
 
 def _resets(rows: dict[str, SegmentRow]) -> int:
@@ -213,13 +208,18 @@ def _outer_cells(row: SegmentRow | None) -> tuple[str, str]:
     return ("–", f"{row.holes:,} holes" if row.holes else f"{row.resent:,} resent")
 
 
-def _delay(row: SegmentRow | None) -> str:
-    delay: Delay | None = row.delay if row is not None else None
-    if delay is None:
-        return "–"
-    if delay.uncertainty is not None and abs(delay.p95) < delay.uncertainty:
-        return "below resolution"
-    return duration(delay.p95)
+def _delays(forward: SegmentRow | None, reverse: SegmentRow | None) -> str:
+    """Return one-way delays where the clocks carry them, else what no clock offset touches."""
+    delays = [row.delay if row is not None else None for row in (forward, reverse)]
+    known = [d for d in delays if d is not None]
+    if any(d.doubt == "clocks-contradict" for d in known):
+        return "clocks contradict"
+    if any(d.doubt for d in known):
+        varies = " / ".join("–" if d is None or d.variation is None else duration(d.variation[1]) for d in delays)
+        trips = [r.round_trip_ns for r in (forward, reverse) if r is not None and r.round_trip_ns is not None]
+        return f"varies {varies}" + (f", round trip {duration(trips[0])}" if trips else "")
+    text = " / ".join("–" if d is None else duration(d.p95) for d in delays)
+    return f"{text} ±{duration(max(d.uncertainty or 0 for d in known))}" if known else text
 
 
 def _not_shown(result: Result) -> list[str]:  # noqa: C901  # one case a line reads best

@@ -16,6 +16,8 @@ from tests.support.pathsim.wire import View, Wire
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.support.pathsim.faults import Fault
+
 WARM_UP_NS = 50_000_000
 LASTS_NS = 4_000_000_000
 CLAMPED_MSS = 1300
@@ -78,6 +80,7 @@ class Case:
     devices: Devices = field(default_factory=Devices)
     captures: tuple[Point, ...] = (Point(), Point(), Point(), Point())
     traffic: Traffic = field(default_factory=Traffic)
+    lasts_ns: int = LASTS_NS
 
 
 @dataclass(slots=True)
@@ -91,15 +94,15 @@ class Made:
     files: dict[str, Path] = field(default_factory=dict)
 
 
-def make(case: Case, folder: Path) -> Made:
-    """Let the case happen; write a capture a point to *folder*."""
+def make(case: Case, folder: Path, faults: dict[tuple[int, bool], Fault] | None = None) -> Made:
+    """Let the case happen, with *faults* by (segment, forward); write a capture a point to *folder*."""
     source = random.Random(case.seed)
     net = Network(
         source, case.points, loss=list(case.loss), jitter_ns=case.jitter_us * 1000, doubles=case.doubles,
-        delay_ns=[300_000, *(400_000 + 900_000 * k for k in range(1, case.points)), 250_000],
+        delay_ns=[300_000, *(400_000 + 900_000 * k for k in range(1, case.points)), 250_000], faults=faults,
     )  # fmt: skip
     _talk(net, case if case.devices.clamps is None else _clamped(case))
-    net.run(START_NS + LASTS_NS)
+    net.run(START_NS + case.lasts_ns)
     taps = [_tap(case, place) for place in range(case.points)]
     made = Made(case, net.sent, taps)
     for tap in taps:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
+    from tests.support.pathsim.faults import Fault
     from tests.support.pathsim.wire import Wire
 
 START_NS = 1_790_000_000_000_000_000
@@ -20,9 +21,13 @@ class Network:
 
     def __init__(
         self, random_source: random.Random, points: int, *, loss: list[float], delay_ns: list[int], jitter_ns: int,
-        doubles: float = 0.0,
+        doubles: float = 0.0, faults: dict[tuple[int, bool], Fault] | None = None,
     ) -> None:  # fmt: skip
-        """Prepare a path of ``points + 1`` segments; *loss* and *delay_ns* by segment, *doubles* the share copied."""
+        """Prepare a path of ``points + 1`` segments.
+
+        Args: loss and delay_ns by segment; doubles the share copied; faults by (segment, forward).
+        """
+        self.faults = faults or {}
         self.doubles = doubles
         self.random, self.points = random_source, points
         self.loss, self.delay_ns, self.jitter_ns = loss, delay_ns, jitter_ns
@@ -45,12 +50,14 @@ class Network:
         order = range(first, last + 2) if packet.forward else range(last + 1, first - 1, -1)
         time, crossed = self.now, []
         for number, segment in enumerate(order):
-            if self.random.random() < self.loss[segment]:
+            fault = self.faults.get((segment, packet.forward))
+            held = fault.holds(packet, time, self.random) if fault is not None else 0
+            if held is None or self.random.random() < self.loss[segment]:
                 packet.lost_on = segment
                 break
-            time += self.delay_ns[segment] + int(self.random.expovariate(1.0) * self.jitter_ns)
+            time += self.delay_ns[segment] + int(self.random.expovariate(1.0) * self.jitter_ns) + held
             key = (packet.forward, segment, packet.places)
-            if self.jitter_ns < 1_000_000:  # small jitter is queueing: order is kept
+            if self.jitter_ns < 1_000_000 and (fault is None or fault.keeps_order):  # small jitter is queueing
                 time = max(time, self._last.get(key, 0) + 1_000)
             self._last[key] = max(time, self._last.get(key, 0))
             if number <= last - first:

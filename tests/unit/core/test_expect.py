@@ -6,7 +6,8 @@ import pytest
 
 from orchestrator.core.expect import hold_against
 from orchestrator.core.rates import loss_rate
-from orchestrator.model.finding import Delay, FlowKey, Reset, SegmentRow
+from orchestrator.model.finding import FlowKey, Reset, SegmentRow
+from orchestrator.model.measures import Delay
 from orchestrator.model.playbook import Expectation
 
 import numpy as np  # isort: skip

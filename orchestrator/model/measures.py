@@ -1,0 +1,75 @@
+"""What is measured on one segment and direction, as values of result.json."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Doubt = Literal["", "below-uncertainty", "offset-unknown", "clocks-contradict"]
+Cause = Literal[
+    "congestion", "policer", "random", "bundle-member", "mtu-black-hole", "outage", "policy-drop", "not-distinguishable"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossRate:
+    """One-way loss ratio (RFC 7680) with a 95 % interval over episodes."""
+
+    rate: float
+    low: float
+    high: float
+    episodes: int
+    lost: int = 0
+    eligible: int = 0
+
+    @property
+    def few(self) -> bool:
+        """Say whether there are so few episodes that only the counts are worth a sentence."""
+        return 0 < self.episodes < FEW_EPISODES
+
+
+FEW_EPISODES = 5
+"""Below this no method tried gave an interval that covers what it promises (ALGORITHMS C.3)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delay:
+    """One-way delay (RFC 7679), nanoseconds; every value carries the uncertainty of both clocks."""
+
+    min: int
+    p50: int
+    p95: int
+    p99: int
+    max: int
+    uncertainty: int | None
+    p999: int = 0
+    samples: int = 0
+    doubt: Doubt = ""
+    """Why the one-way values cannot be defended; empty where they can."""
+    late: int = 0
+    """Arrived more than ``waited`` after the fastest: lost by RFC 7680, counted as delivered here."""
+    waited: int = 0
+
+    @property
+    def variation(self) -> tuple[int, int, int, int] | None:
+        """Return p50, p95, p99 and maximum of the delay less its minimum (RFC 5481 PDV): free of any clock offset."""
+        if self.doubt == "clocks-contradict":
+            return None
+        return self.p50 - self.min, self.p95 - self.min, self.p99 - self.min, self.max - self.min
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reordering:
+    """Packets that later ones of their flow overtook on a segment (RFC 4737)."""
+
+    packets: int
+    of: int
+    """Packets seen at both ends."""
+    extent_p50: int = 0
+    extent_max: int = 0
+    """Packets of the flow that arrived from the first overtaker on."""
+    by_three: int = 0
+    """Overtaken by at least the three before it: what TCP takes for a loss."""
+    late_p50_ns: int = 0
+    late_max_ns: int = 0
+    """How long after the first overtaker they arrived."""
