@@ -31,8 +31,7 @@ def loss_rate(lost_ranks: NDArray[np.int64], eligible: int) -> LossRate | None:
     lost = len(lost_ranks)
     if lost == 0:
         return LossRate(rate=0.0, low=0.0, high=min(1.0, RULE_OF_THREE / eligible), episodes=0)
-    ranks = np.sort(lost_ranks)
-    starts = np.flatnonzero(np.concatenate(([True], np.diff(ranks) > EPISODE_GAP)))
+    starts = episode_starts(np.sort(lost_ranks))
     sizes = np.diff(np.append(starts, lost))
     episodes = len(starts)
     low, high = garwood(episodes)
@@ -45,6 +44,11 @@ def loss_rate(lost_ranks: NDArray[np.int64], eligible: int) -> LossRate | None:
         high=min(1.0, rate + spread * (high - episodes) * mean / eligible),
         episodes=episodes,
     )
+
+
+def episode_starts(ranks: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the places in *ranks*, positions of losses in order, at which an episode begins."""
+    return np.flatnonzero(np.concatenate((np.ones(min(1, len(ranks)), np.bool_), np.diff(ranks) > EPISODE_GAP)))
 
 
 def garwood(count: int) -> tuple[float, float]:

@@ -172,16 +172,19 @@ def _segment_sizes(
     """
     ways = 2 * group.count
     way = group.of_row[rows].astype(np.int64) * 2 + group.bit[rows]
-    smallest = np.full(ways, UNKNOWN)
+    smallest, longest = np.full(ways, UNKNOWN), np.zeros(ways, np.int64)
     for number in range(points):
         here = point[rows] == number
         largest = np.zeros(ways, np.int64)
         np.maximum.at(largest, way[here], filled[here])
         smallest = np.where(largest > 0, np.minimum(smallest, largest), smallest)
+        longest = np.maximum(longest, largest)
     agreed = _agreed_sizes(packets, group)
     # some point shows single segments, unless even its longest frame holds two of what the SYNs allow
     usual = np.where(agreed < UNKNOWN, agreed, LONGEST_USUAL)
     on_wire = (smallest < 2 * usual) & (2 * smallest > usual)
+    # nothing longer than the SYNs allow: single segments, though a point behind a black hole saw but short ones
+    on_wire &= longest > usual
     piece = np.where(on_wire, smallest, usual)
     return _Sizes(limit=np.where(agreed < UNKNOWN, piece, np.maximum(piece, LONGEST_USUAL)), piece=piece)
 

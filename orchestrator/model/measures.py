@@ -73,3 +73,29 @@ class Reordering:
     late_p50_ns: int = 0
     late_max_ns: int = 0
     """How long after the first overtaker they arrived."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistic:
+    """One number that a judgement rests on."""
+
+    name: str
+    value: float
+    of: int
+    """Sample size."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mechanism:
+    """Why packets vanish on a segment, as far as the captures tell."""
+
+    cause: Cause
+    losses: int
+    episodes: int
+    detail: str
+    """What was seen, as the middle of a sentence."""
+    statistics: tuple[Statistic, ...] = ()
+    against: tuple[str, ...] = ()
+    """What speaks against it, or was not excluded."""
+    interval_ns: tuple[int, int] | None = None
+    """Of an outage: last packet before and first after it at the near point, reference clock."""

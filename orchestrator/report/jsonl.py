@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from orchestrator.model.clock import ClockModel
     from orchestrator.model.finding import FlowKey, Reset, SegmentRow, Vanished
-    from orchestrator.model.measures import Delay, Reordering
+    from orchestrator.model.measures import Delay, Mechanism, Reordering
     from orchestrator.model.result import PointResult, Result
 
 MOST_VANISHED = 10_000
@@ -140,6 +140,7 @@ def _segment(s: SegmentRow) -> dict[str, Any]:
             "doubt": delay.doubt or None, "late": delay.late, "waited": delay.waited,
         },
         "pdv_ns": _variation(delay), "round_trip_ns": s.round_trip_ns, "reordering": _reordering(s.reordering),
+        "mechanism": _mechanism(s.mechanism),
     }  # fmt: skip
 
 
@@ -157,6 +158,16 @@ def _reordering(r: Reordering | None) -> dict[str, Any] | None:
         "packets": r.packets, "of": r.of, "ratio": r.packets / r.of,
         "extent": {"p50": r.extent_p50, "max": r.extent_max}, "by_three": r.by_three,
         "late_ns": {"p50": r.late_p50_ns, "max": r.late_max_ns},
+    }  # fmt: skip
+
+
+def _mechanism(m: Mechanism | None) -> dict[str, Any] | None:
+    if m is None:
+        return None
+    return {
+        "cause": m.cause, "losses": m.losses, "episodes": m.episodes, "detail": m.detail,
+        "statistics": [{"name": s.name, "value": s.value, "of": s.of} for s in m.statistics],
+        "against": list(m.against), "interval": [timestamp(t) for t in m.interval_ns] if m.interval_ns else None,
     }  # fmt: skip
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.core.analyses.delays import measure_delay
+from orchestrator.core.analyses.mechanisms import FEWEST, find_mechanism
 from orchestrator.core.analyses.passage import exact_delays, line_up
 from orchestrator.core.analyses.reordering import measure_reordering
+from orchestrator.core.analyses.sample import draw_sample
 from orchestrator.core.analyses.tally import tally_segments
 from orchestrator.core.rates import loss_rate
 from orchestrator.core.routes import FORWARD, REVERSE
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.core.tokens import Tokens
     from orchestrator.core.verdicts import PointFacts, Verdicts
     from orchestrator.model.columns import Packets
+    from orchestrator.model.measures import LossRate
     from orchestrator.model.plan import SegmentLabel
 
 
@@ -103,7 +106,6 @@ def _fill(row: SegmentRow, tally: Tally, key: Key, scene: Scene) -> None:
     row.vanished, row.vanished_probable, row.undecided = len(tally.confirmed), len(tally.probable), len(tally.undecided)
     row.unseen = int((tokens.row[tally.delivered, far] < 0).sum())
     lost = np.concatenate((tally.confirmed, tally.probable))
-    lost = lost[~(verdicts.superseded[lost] & (scene.kind[lost] == KINDS.index("ack")))]
     passage = line_up(tokens, tally.delivered, lost, near, far)
     _compare(row, passage, packets, tokens.copies[:, far] > tokens.copies[:, near])
     row.modified += int(verdicts.modified[tally.delivered].sum())
@@ -111,7 +113,20 @@ def _fill(row: SegmentRow, tally: Tally, key: Key, scene: Scene) -> None:
     row.delay = measure_delay(delay_ns, scene.facts[near], scene.facts[far], clocks_agree=scene.clocks_agree)
     row.reordering = measure_reordering(tokens, scene.corrected_ns, passage)
     row.reordered = row.reordering.packets if row.reordering is not None else 0
-    row.loss = loss_rate(np.flatnonzero(passage.lost), len(tally.delivered) + len(lost))
+    if len(lost) >= FEWEST:
+        row.mechanism = find_mechanism(draw_sample(packets, tokens, scene.corrected_ns, passage, key[2]))
+    row.loss = _loss(passage, scene, len(tally.delivered))
+
+
+def _loss(passage: Passage, scene: Scene, delivered: int) -> LossRate | None:
+    """Return the loss ratio; acknowledgements that a later one made needless are left out."""
+    lost = np.flatnonzero(passage.lost)
+    token = passage.token[lost]
+    needless = lost[scene.verdicts.superseded[token] & (scene.kind[token] == KINDS.index("ack"))]
+    if len(needless):
+        lost = np.setdiff1d(lost, needless)
+        lost = lost - np.searchsorted(needless, lost)
+    return loss_rate(lost, delivered + len(lost))
 
 
 def _compare(row: SegmentRow, passage: Passage, packets: Packets, doubled: NDArray[np.bool_]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
+from zlib import crc32
 
 if TYPE_CHECKING:
     import random
@@ -101,18 +102,21 @@ class Bursts:
 
 @dataclass(slots=True)
 class Member:
-    """One of *members* links of a bundle loses *share* of its packets; a hash of the ports chooses the link."""
+    """One of *members* links of a bundle loses *share* of its packets; a hash of the client's port chooses the link."""
 
     members: int
     share: float
     salt: int = 0
     keeps_order: ClassVar[bool] = True
 
+    def is_bad(self, port: int) -> bool:
+        """Say whether packets of *port* take the bad link."""
+        return crc32(f"{port} {self.salt}".encode()) % self.members == 0
+
     def holds(self, packet: Wire, time_ns: int, source: random.Random) -> int | None:
         """Draw a lot on the bad link alone."""
         del time_ns
-        ours = hash((packet.client, packet.server[1], packet.protocol, self.salt)) % self.members == 0
-        return None if ours and source.random() < self.share else 0
+        return None if self.is_bad(packet.client[1]) and source.random() < self.share else 0
 
 
 @dataclass(slots=True)
