@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.core.align import Edge, align_clocks, exchange_bounds
+from orchestrator.core.analyses.copies import count_resends, find_stalls, trace_copies
 from orchestrator.core.analyses.outer import infer_outer
 from orchestrator.core.analyses.resets import find_bursts, flow_key, locate_resets
-from orchestrator.core.analyses.segments import Scene, count_segments
+from orchestrator.core.analyses.scene import Scene
+from orchestrator.core.analyses.segments import count_segments
 from orchestrator.core.analyses.unanswered import find_unanswered
 from orchestrator.core.ladder import judge
 from orchestrator.core.match import match_repeated
@@ -142,6 +144,12 @@ def analyse(
     kind = kinds(packets, tokens)
     frames = _frames(whole_point, len(observed))[origin]
     resets = locate_resets(packets, tokens, routes, verdicts, kind, facts, names, frames)
+    scene = Scene(
+        packets=packets, tokens=tokens, routes=routes, verdicts=verdicts, kind=kind, corrected_ns=corrected,
+        facts=facts, names=names, clocks_agree=agree,
+    )  # fmt: skip
+    copies = None if only_fates else trace_copies(scene)
+    verdicts.stall_ns = find_stalls(scene, copies) if copies is not None else None
     found = Analysis(
         clocks=clocks, vanished=_vanished(packets, tokens, verdicts, kind, names, frames), resets=resets,
         miss_rate=verdicts.miss_rate, tokens=len(tokens), token_of_row=_token_of_row(tokens, origin, len(whole)),
@@ -149,16 +157,13 @@ def analyse(
         supers=split.supers.tolist(), mirror_lost=[mirror_gaps(o.packets)[1] for o in observed],
         suggested_order=suggested, order_warning=warning,
     )  # fmt: skip
-    if only_fates:
+    if copies is None:
         return found
     neighbours = _neighbours(paths, numbers, len(observed))
-    scene = Scene(
-        packets=packets, tokens=tokens, routes=routes, verdicts=verdicts, kind=kind, corrected_ns=corrected,
-        facts=facts, names=names, clocks_agree=agree,
-    )  # fmt: skip
     found.segments, found.undecided = count_segments(scene, neighbours, labels or {})
     ends = _ends(paths, numbers, len(observed))
     found.segments += infer_outer(packets, tokens, routes, verdicts, corrected, names, ends)
+    count_resends(scene, copies, found.segments)
     _count_births(found.segments, resets)
     found.bursts = find_bursts(resets, tokens, packets, verdicts)
     found.translations = _translations(packets, flows, point, names)
@@ -292,7 +297,7 @@ def _vanished(
     """Return one entry a vanished token, in time order."""
     chosen = np.flatnonzero(np.isin(verdicts.verdict, (CONFIRMED, PROBABLE)) & (verdicts.missing_at >= 0))
     chosen = chosen[np.argsort(verdicts.time_ns[chosen], kind="stable")]
-    entries = []
+    entries, stall = [], verdicts.stall_ns
     for token in chosen.tolist():
         last = int(verdicts.last_seen[token])
         row = int(tokens.row[token, last])
@@ -308,6 +313,7 @@ def _vanished(
                 frame=int(frames[row]),
                 recovered=bool(verdicts.recovered[token]),
                 superseded=bool(verdicts.superseded[token]),
+                stall_ns=int(stall[token]) if stall is not None and stall[token] >= 0 else None,
             )
         )
     return entries

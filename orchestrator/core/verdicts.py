@@ -83,6 +83,8 @@ class Verdicts:
     """By point: tokens that provably passed it, seen there or not."""
     proxied: Proxied = field(default_factory=lambda: Proxied(np.zeros((0, 0), np.bool_)))
     """Where connections end on the way and begin anew."""
+    stall_ns: NDArray[np.int64] | None = None
+    """By vanished token: until a copy of it got through, -1 where none did; None where nobody asked."""
     some_missed: bool = False
     """Whether any capture of the run shows that it missed packets."""
 

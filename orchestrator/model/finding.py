@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from orchestrator.model.measures import Delay, LossRate, Mechanism, Reordering
+    from orchestrator.model.measures import Delay, LossRate, Mechanism, Reordering, Resends
 
 Direction = Literal["forward", "reverse"]
 Origin = Literal["endpoint", "network", "unknown"]
@@ -60,6 +60,7 @@ class SegmentRow:
     round_trip_ns: int | None = None
     """Smallest delay there and back: free of any clock offset."""
     reordering: Reordering | None = None
+    resends: Resends | None = None
     mechanism: Mechanism | None = None
     """Why packets vanish here; None where hardly any do."""
     resets: int = 0
@@ -81,6 +82,8 @@ class Vanished:
     """At ``last_seen``, 1-based."""
     recovered: bool
     superseded: bool
+    stall_ns: int | None = None
+    """Until a copy of it got through; None where none did, or it needed none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -99,3 +99,27 @@ class Mechanism:
     """What speaks against it, or was not excluded."""
     interval_ns: tuple[int, int] | None = None
     """Of an outage: last packet before and first after it at the near point, reference clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resends:
+    """TCP data that was sent again, by what became of the copy before it; and the effect of what vanished."""
+
+    died: int = 0
+    died_probable: int = 0
+    """The copy before vanished on this segment."""
+    ack_died: int = 0
+    """The copy before arrived, and an acknowledgement of it vanished on this segment."""
+    recovered: int = 0
+    not_recovered: int = 0
+    """Data that vanished on this segment, by whether a copy of it got through."""
+    stall_p50_ns: int = 0
+    stall_max_ns: int = 0
+    """From a lost copy to the one that got through."""
+    behind: int = 0
+    """The copy before passed the last point unanswered: it, or its acknowledgement, was lost beyond."""
+    needless: int = 0
+    """It had arrived, and its acknowledgement was on the way or had passed the first point."""
+    undecided: int = 0
+    probes: int = 0
+    """Tail loss probes, counted nowhere else."""

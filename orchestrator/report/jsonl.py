@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from orchestrator.model.clock import ClockModel
     from orchestrator.model.finding import FlowKey, Reset, SegmentRow, Vanished
-    from orchestrator.model.measures import Delay, Mechanism, Reordering
+    from orchestrator.model.measures import Delay, Mechanism, Reordering, Resends
     from orchestrator.model.result import PointResult, Result
 
 MOST_VANISHED = 10_000
@@ -88,7 +88,7 @@ def vanished_entry(v: Vanished) -> dict[str, Any]:
         "flow": _flow(v.flow), "kind": v.kind, "bytes": v.bytes, "last_seen": v.last_seen,
         "first_missing": v.first_missing, "verdict": v.verdict, "time": timestamp(v.time_ns), "packets": 1,
         "frames": {v.last_seen: [v.frame]}, "filter": _filter(v.flow), "recovered": v.recovered,
-        "superseded": v.superseded,
+        "superseded": v.superseded, "stall_ns": v.stall_ns,
     }  # fmt: skip
 
 
@@ -140,7 +140,7 @@ def _segment(s: SegmentRow) -> dict[str, Any]:
             "doubt": delay.doubt or None, "late": delay.late, "waited": delay.waited,
         },
         "pdv_ns": _variation(delay), "round_trip_ns": s.round_trip_ns, "reordering": _reordering(s.reordering),
-        "mechanism": _mechanism(s.mechanism),
+        "mechanism": _mechanism(s.mechanism), "retransmissions": _resends(s.resends),
     }  # fmt: skip
 
 
@@ -158,6 +158,17 @@ def _reordering(r: Reordering | None) -> dict[str, Any] | None:
         "packets": r.packets, "of": r.of, "ratio": r.packets / r.of,
         "extent": {"p50": r.extent_p50, "max": r.extent_max}, "by_three": r.by_three,
         "late_ns": {"p50": r.late_p50_ns, "max": r.late_max_ns},
+    }  # fmt: skip
+
+
+def _resends(r: Resends | None) -> dict[str, Any] | None:
+    if r is None:
+        return None
+    return {
+        "first_copy_died": r.died, "first_copy_died_probable": r.died_probable, "ack_died": r.ack_died,
+        "recovered": r.recovered, "not_recovered": r.not_recovered,
+        "stall_ns": {"p50": r.stall_p50_ns, "max": r.stall_max_ns}, "behind": r.behind, "needless": r.needless,
+        "undecided": r.undecided, "tail_probes": r.probes,
     }  # fmt: skip
 
 

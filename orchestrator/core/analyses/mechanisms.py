@@ -33,7 +33,7 @@ FULL, OFTEN_FULL, CEILING = 0.9, 0.75, 0.8
 EVEN, NEARLY_EVEN = 0.15, 0.25
 """How far from one half an AUC may lie to count as no relation."""
 BUCKET_FITS, BUCKET_FAILS = 0.95, 0.8
-UNLIKELY, LIKELY, TOO_UNEVEN = 0.05, 0.01, 1.5
+UNLIKELY, LIKELY, OPEN, TOO_UNEVEN = 0.05, 0.01, 0.2, 1.5
 FEWEST_BAD, FEWEST_GOOD, CONTRAST = 2, 3, 0.1
 FEWEST_EXPECTED = 8.0
 """Losses that the good flows must have been spared, or some flows are free of them by chance."""
@@ -164,11 +164,12 @@ def _decided(shown: Sample, queue: Queueing, bucket: Bucket, spread: Spread) -> 
         return "congestion", _full_queue(queue, episodes), ()
     if no_queue and bucket.auc > BUCKET_FITS and episodes >= ENOUGH_TO_FIT:
         return "policer", _too_much(bucket, episodes), ("a very short queue, whose delay the capture's clock hides",)
-    apart = spread.p < UNLIKELY and _is_apart(spread)
-    if no_queue and bucket.auc < BUCKET_FITS and apart and spread.dispersion > TOO_UNEVEN:
+    uneven = spread.p < UNLIKELY and spread.dispersion > TOO_UNEVEN
+    if no_queue and bucket.auc < BUCKET_FITS and uneven and _is_apart(spread):
         return "bundle-member", _side_by_side(spread), ("a queue or a policy that treats these flows differently",)
     even = queue.episodes >= ENOUGH_TO_CALL_RANDOM and abs(queue.auc - 0.5) < EVEN
-    if even and bucket.auc < BUCKET_FAILS and spread.p_first > LIKELY and not apart:
+    alike = spread.p_first > LIKELY and not (spread.p < OPEN and _is_apart(spread))
+    if even and bucket.auc < BUCKET_FAILS and alike:
         few = (f"{spread.flows:,} flow directions are too few to exclude one link of a bundle",)
         return "random", _unrelated(queue, bucket, episodes), few if spread.flows < FEWEST_FLOWS else ()
     return "not-distinguishable", "no mechanism fits what was measured before and beside the losses", ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,29 +23,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from orchestrator.core.analyses.passage import Passage
+    from orchestrator.core.analyses.scene import Scene
     from orchestrator.core.analyses.tally import Key, Tally
-    from orchestrator.core.routes import Routes
-    from orchestrator.core.tokens import Tokens
-    from orchestrator.core.verdicts import PointFacts, Verdicts
     from orchestrator.model.columns import Packets
     from orchestrator.model.measures import LossRate
     from orchestrator.model.plan import SegmentLabel
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """All that the rows are counted from."""
-
-    packets: Packets
-    tokens: Tokens
-    routes: Routes
-    verdicts: Verdicts
-    kind: NDArray[np.uint8]
-    corrected_ns: NDArray[np.int64]
-    facts: Sequence[PointFacts]
-    names: Sequence[str]
-    clocks_agree: bool
-    """False where packets prove that some clock is not understood."""
 
 
 def count_segments(
