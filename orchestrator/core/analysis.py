@@ -14,6 +14,7 @@ from orchestrator.core.analyses.outer import infer_outer
 from orchestrator.core.analyses.resets import find_bursts, flow_key, locate_resets
 from orchestrator.core.analyses.scene import Scene
 from orchestrator.core.analyses.segments import count_segments
+from orchestrator.core.analyses.survival import add_survival
 from orchestrator.core.analyses.unanswered import find_unanswered
 from orchestrator.core.ladder import judge
 from orchestrator.core.match import match_repeated
@@ -164,6 +165,7 @@ def analyse(
     ends = _ends(paths, numbers, len(observed))
     found.segments += infer_outer(packets, tokens, routes, verdicts, corrected, names, ends)
     count_resends(scene, copies, found.segments)
+    add_survival(scene, copies, found.segments)
     _count_births(found.segments, resets)
     found.bursts = find_bursts(resets, tokens, packets, verdicts)
     found.translations = _translations(packets, flows, point, names)

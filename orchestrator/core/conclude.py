@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from orchestrator.model.finding import Headline, Reset, SegmentRow, Vanished, Verdict
 
 MOSTLY = 0.5
-FEW_EPISODES = 5
 
 
 def conclude(grounds: Grounds) -> tuple[list[Finding], Headline]:
@@ -71,12 +70,13 @@ def _loss_finding(row: SegmentRow, entries: Sequence[Vanished], kinds: Counter[s
     """Word the loss on one row."""
     sure = row.vanished > 0
     statement = f"{lost_on(row):,} of {row.sent:,} packets vanish on {place(row)}"
-    if row.loss is not None and row.loss.episodes >= FEW_EPISODES:
+    if row.loss is not None and row.loss.lost and not row.loss.few:
         statement += f" ({percent(row.loss.rate)}, 95 %: {percent(row.loss.low)}–{percent(row.loss.high)})"
     if row.loss is not None:
         statement += f" in {row.loss.episodes:,} episode{'s' if row.loss.episodes != 1 else ''}"
     statement += f": {row.vanished:,} confirmed, {row.vanished_probable:,} probable"
     statement += "; " + ", ".join(f"{n:,} {kind}" for kind, n in kinds.most_common()) + "."
+    statement += _effect(row) + _estimate(row)
     if row.span:
         statement += " Points between could not tell on which part of it."
     evidence = tuple(
@@ -88,6 +88,31 @@ def _loss_finding(row: SegmentRow, entries: Sequence[Vanished], kinds: Counter[s
         alternatives=() if sure else PROBABLY_BECAUSE,
         would_change_it=(f"a capture between {row.near} and {row.far}",),
     )  # fmt: skip
+
+
+def _effect(row: SegmentRow) -> str:
+    """Say what became of the data that vanished."""
+    resends = row.resends
+    if resends is None or not resends.recovered + resends.not_recovered:
+        return ""
+    total = resends.recovered + resends.not_recovered
+    text = f" Of {total:,} TCP segments lost there {resends.recovered:,} came through again"
+    if resends.stall_max_ns:
+        text += f", mostly after {resends.stall_p50_ns / 1e6:,.3g} ms, at worst {resends.stall_max_ns / 1e6:,.4g} ms"
+    return text + "."
+
+
+def _estimate(row: SegmentRow) -> str:
+    """Put the estimate by recapture beside the counts where captures missed packets."""
+    survival = row.survival
+    if survival is None:
+        return ""
+    if not survival.distinguishable:
+        return " Capture and recapture: so small a loss cannot be told from the misses of these captures."
+    return (
+        f" Capture and recapture of TCP data: {percent(survival.loss)}"
+        f" (95 %: {percent(survival.low)}–{percent(survival.high)})."
+    )
 
 
 def display_filter(source: str, target: str) -> str:
@@ -251,7 +276,7 @@ def _outer(grounds: Grounds, measured: Sequence[SegmentRow]) -> list[Finding]:
         else:
             statement = (
                 f"Inferred from TCP: {row.resent:,} data packets were sent again after they passed {row.near}:"
-                " lost beyond it, their acknowledgement lost, or sent needlessly."
+                f" lost beyond it, their acknowledgement lost, or sent needlessly{_needless(row)}."
             )
         found.append(
             Finding(
@@ -264,6 +289,11 @@ def _outer(grounds: Grounds, measured: Sequence[SegmentRow]) -> list[Finding]:
             )
         )
     return found
+
+
+def _needless(row: SegmentRow) -> str:
+    count = row.resends.needless if row.resends is not None else 0
+    return f" ({count:,} after the acknowledgement had been seen)" if count else ""
 
 
 def _unmeasured(grounds: Grounds, measured: Sequence[SegmentRow]) -> list[Finding]:

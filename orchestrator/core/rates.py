@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.model.measures import LossRate
+from orchestrator.model.measures import FEW_EPISODES, LossRate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,9 @@ EPISODE_GAP = 5
 TAIL = 0.025
 """Half of what a 95 % interval leaves out."""
 RULE_OF_THREE = 3.0
+BLOCKS, FEWEST_IN_BLOCK = 50, 20
+STUDENT_49 = 2.0096
+"""95 % quantile of Student's t with 49 degrees of freedom, both sides."""
 SMALLEST_LOG = -746.0
 """The exponential of anything smaller is zero in a double."""
 
@@ -30,20 +33,39 @@ def loss_rate(lost_ranks: NDArray[np.int64], eligible: int) -> LossRate | None:
         return None
     lost = len(lost_ranks)
     if lost == 0:
-        return LossRate(rate=0.0, low=0.0, high=min(1.0, RULE_OF_THREE / eligible), episodes=0)
-    starts = episode_starts(np.sort(lost_ranks))
+        return LossRate(rate=0.0, low=0.0, high=min(1.0, RULE_OF_THREE / eligible), episodes=0, eligible=eligible)
+    ranks = np.sort(lost_ranks)
+    starts = episode_starts(ranks)
     sizes = np.diff(np.append(starts, lost))
     episodes = len(starts)
     low, high = garwood(episodes)
     spread = math.sqrt(1.0 + (float(np.std(sizes)) / float(np.mean(sizes))) ** 2)
     mean = float(np.mean(sizes))
     rate = lost / eligible
+    bounds = [rate - spread * (episodes - low) * mean / eligible, rate + spread * (high - episodes) * mean / eligible]
+    if episodes >= FEW_EPISODES and eligible >= BLOCKS * FEWEST_IN_BLOCK:
+        wider = _by_blocks(ranks, eligible)
+        bounds = [min(bounds[0], wider[0]), max(bounds[1], wider[1])]
     return LossRate(
-        rate=rate,
-        low=max(0.0, rate - spread * (episodes - low) * mean / eligible),
-        high=min(1.0, rate + spread * (high - episodes) * mean / eligible),
-        episodes=episodes,
+        rate=rate, low=max(0.0, bounds[0]), high=min(1.0, bounds[1]), episodes=episodes, lost=lost, eligible=eligible
     )
+
+
+def _by_blocks(ranks: NDArray[np.int64], eligible: int) -> tuple[float, float]:
+    """Return Wilson's interval for as many independent packets as the variance between blocks leaves.
+
+    Episodes may come in crowds themselves; the wider of both intervals covers what it promises (tests/unit/core).
+    """
+    counts = np.bincount(np.minimum(ranks * BLOCKS // eligible, BLOCKS - 1), minlength=BLOCKS)
+    rate, in_block = len(ranks) / eligible, eligible / BLOCKS
+    if rate >= 1.0:
+        return 1.0, 1.0
+    effect = max(1.0, float(np.var(counts, ddof=1)) / (in_block * rate * (1.0 - rate)))
+    count = eligible / effect
+    scale = 1.0 + STUDENT_49**2 / count
+    middle = (rate + STUDENT_49**2 / (2 * count)) / scale
+    half = STUDENT_49 / scale * math.sqrt(rate * (1.0 - rate) / count + STUDENT_49**2 / (4 * count**2))
+    return middle - half, middle + half
 
 
 def episode_starts(ranks: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from orchestrator.model.measures import Delay, LossRate, Mechanism, Reordering, Resends
+    from orchestrator.model.measures import Delay, LossRate, Mechanism, Reordering, Resends, Survival
 
 Direction = Literal["forward", "reverse"]
 Origin = Literal["endpoint", "network", "unknown"]
@@ -60,6 +60,7 @@ class SegmentRow:
     round_trip_ns: int | None = None
     """Smallest delay there and back: free of any clock offset."""
     reordering: Reordering | None = None
+    survival: Survival | None = None
     resends: Resends | None = None
     mechanism: Mechanism | None = None
     """Why packets vanish here; None where hardly any do."""

@@ -123,3 +123,18 @@ class Resends:
     undecided: int = 0
     probes: int = 0
     """Tail loss probes, counted nowhere else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survival:
+    """Loss estimated by capture and recapture, where captures missed packets: no verdicts, only a rate."""
+
+    loss: float
+    low: float
+    high: float
+    tokens: int
+    near_capture: float | None
+    """Chance that the near point captured what passed it; None where nothing before it tells."""
+    far_capture: float | None
+    distinguishable: bool
+    """False where so small a loss may be an artefact of so poor a capture."""

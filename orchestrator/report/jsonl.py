@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from orchestrator.model.clock import ClockModel
     from orchestrator.model.finding import FlowKey, Reset, SegmentRow, Vanished
-    from orchestrator.model.measures import Delay, Mechanism, Reordering, Resends
+    from orchestrator.model.measures import Delay, Mechanism, Reordering, Resends, Survival
     from orchestrator.model.result import PointResult, Result
 
 MOST_VANISHED = 10_000
@@ -133,6 +133,7 @@ def _segment(s: SegmentRow) -> dict[str, Any]:
         "reordered": s.reordered, "resets_born": s.resets,
         "loss": None if loss is None else {
             "rate": loss.rate, "low": loss.low, "high": loss.high, "episodes": loss.episodes,
+            "lost": loss.lost, "eligible": loss.eligible, "few": loss.few,
         },
         "delay_ns": None if delay is None else {
             "min": delay.min, "p50": delay.p50, "p95": delay.p95, "p99": delay.p99, "max": delay.max,
@@ -141,6 +142,7 @@ def _segment(s: SegmentRow) -> dict[str, Any]:
         },
         "pdv_ns": _variation(delay), "round_trip_ns": s.round_trip_ns, "reordering": _reordering(s.reordering),
         "mechanism": _mechanism(s.mechanism), "retransmissions": _resends(s.resends),
+        "survival": _survival(s.survival),
     }  # fmt: skip
 
 
@@ -158,6 +160,15 @@ def _reordering(r: Reordering | None) -> dict[str, Any] | None:
         "packets": r.packets, "of": r.of, "ratio": r.packets / r.of,
         "extent": {"p50": r.extent_p50, "max": r.extent_max}, "by_three": r.by_three,
         "late_ns": {"p50": r.late_p50_ns, "max": r.late_max_ns},
+    }  # fmt: skip
+
+
+def _survival(s: Survival | None) -> dict[str, Any] | None:
+    if s is None:
+        return None
+    return {
+        "loss": s.loss, "low": s.low, "high": s.high, "tokens": s.tokens,
+        "capture": {"near": s.near_capture, "far": s.far_capture}, "distinguishable": s.distinguishable,
     }  # fmt: skip
 
 

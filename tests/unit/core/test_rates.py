@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
-from orchestrator.core.rates import garwood
+from orchestrator.core.rates import garwood, loss_rate
 
 
 def plainly(count: int, mean: float) -> float:
@@ -40,3 +41,52 @@ def test_shortcuts_change_no_digit(count):
     low = solved(lambda mean: 1.0 - plainly(count - 1, mean), 0.025, count)
     high = solved(lambda mean: 1.0 - plainly(count, mean), 0.975, count)
     assert garwood(count) == (low, high)
+
+
+def lost_places(seed, count, rate, burst):
+    """Return places of losses: independent, or in bursts of that mean length in which eight of ten are lost."""
+    source = np.random.default_rng(seed)
+    if burst == 1:
+        return np.flatnonzero(source.random(count) < rate)
+    lost, place = np.zeros(count, bool), 0
+    while place < count:
+        place += int(source.geometric(rate / burst / (0.8 - rate)))
+        length = int(source.geometric(1 / burst))
+        lost[place : place + length] = source.random(len(lost[place : place + length])) < 0.8
+        place += length
+    return np.flatnonzero(lost)
+
+
+def coverage(seeds, count, rate, burst):
+    """Return (share of intervals that hold the true rate, share of runs with too few episodes for one)."""
+    found = [loss_rate(lost_places(seed, count, rate, burst), count) for seed in range(seeds)]
+    told = [f for f in found if not f.few and f.episodes]
+    return sum(f.low <= rate <= f.high for f in told) / len(told), 1 - len(told) / seeds
+
+
+@pytest.mark.parametrize("burst", [1, 5, 30])
+def test_intervals_cover_what_they_promise_under_bursts(burst):
+    """Plain Wilson covers 20 % at bursts of 30."""
+    covered, few = coverage(150, 50_000, 0.01, burst)
+    assert covered >= 0.9
+    assert few == 0
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    ("count", "rate", "burst"),
+    [
+        (50_000, 0.01, 1), (50_000, 0.01, 5), (50_000, 0.01, 30), (50_000, 0.001, 10), (5_000, 0.01, 5),
+        (200_000, 0.01, 30),
+    ],
+)  # fmt: skip
+def test_intervals_cover_by_night(count, rate, burst):
+    """A thousand runs each: never below 92 %."""
+    assert coverage(1_000, count, rate, burst)[0] >= 0.92
+
+
+def test_few_episodes_are_flagged():
+    """Four episodes: counts, and no rate that anybody should quote."""
+    few, enough = (loss_rate(np.arange(k) * 100, 10_000) for k in (4, 5))
+    assert (few.few, enough.few, loss_rate(np.arange(0), 10_000).few) == (True, False, False)
