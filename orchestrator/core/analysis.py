@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.core.align import Edge, align_clocks, exchange_bounds
-from orchestrator.core.analyses.copies import count_resends, find_stalls, trace_copies
+from orchestrator.core.analyses.copies import count_resends, trace_copies
 from orchestrator.core.analyses.outer import infer_outer
 from orchestrator.core.analyses.resets import find_bursts, flow_key, locate_resets
 from orchestrator.core.analyses.scene import Scene
@@ -150,7 +150,6 @@ def analyse(
         facts=facts, names=names, clocks_agree=agree,
     )  # fmt: skip
     copies = None if only_fates else trace_copies(scene)
-    verdicts.stall_ns = find_stalls(scene, copies) if copies is not None else None
     found = Analysis(
         clocks=clocks, vanished=_vanished(packets, tokens, verdicts, kind, names, frames), resets=resets,
         miss_rate=verdicts.miss_rate, tokens=len(tokens), token_of_row=_token_of_row(tokens, origin, len(whole)),
@@ -160,8 +159,7 @@ def analyse(
     )  # fmt: skip
     if copies is None:
         return found
-    neighbours = _neighbours(paths, numbers, len(observed))
-    found.segments, found.undecided = count_segments(scene, neighbours, labels or {})
+    found.segments, found.undecided = count_segments(scene, _neighbours(paths, numbers, len(observed)), labels or {})
     ends = _ends(paths, numbers, len(observed))
     found.segments += infer_outer(packets, tokens, routes, verdicts, corrected, names, ends)
     count_resends(scene, copies, found.segments)

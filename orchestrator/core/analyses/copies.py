@@ -45,7 +45,7 @@ class Copies:
 
 
 def trace_copies(scene: Scene) -> Copies:
-    """Return for all TCP tokens which of them repeat others, and what was acknowledged by then."""
+    """Return for all TCP tokens which of them repeat others, and what was acknowledged by then; write the stalls."""
     tokens, verdicts, packets, routes = scene.tokens, scene.verdicts, scene.packets, scene.routes
     count, first = len(tokens), scene.tokens.first_row
     way = tokens.flow.astype(np.int64) * 2 + tokens.bit
@@ -70,10 +70,11 @@ def trace_copies(scene: Scene) -> Copies:
     for point in np.unique(copies.exit[asked]).tolist():
         leaves = asked & (copies.exit == point)
         find_answered(orders[point], way, verdicts.end, acked, flags, leaves, np.full(ways, NOBODY), copies.answered)
+    verdicts.stall_ns = _stalls(scene, copies)
     return copies
 
 
-def find_stalls(scene: Scene, copies: Copies) -> NDArray[np.int64]:
+def _stalls(scene: Scene, copies: Copies) -> NDArray[np.int64]:
     """Return by token that vanished how long it took until a copy of it got through; NOBODY where none did."""
     verdicts = scene.verdicts
     stall = np.full(len(scene.tokens), NOBODY)

@@ -22,6 +22,8 @@ MOST_COMPARED = 5_000
 COARSE, CANDIDATES, FINE, REFINEMENTS = 90, 5, 14, 2
 SLOWEST, SPAN_OF_RATES = 0.2, 1_000.0
 """Rates begin at this share of the average that passed, which one bucket full may have raised."""
+LAGS, BIN = (2, 8, 32), 0.03
+"""Losses between which rates are taken, and the width in which they are alike."""
 FIRST_EPISODES, GROWTH = 30, 4
 """A rate is sought over so many episodes first: the longer the sample, the narrower the right rate."""
 BLOCK = 200
@@ -100,6 +102,7 @@ def token_bucket(sample: Sample) -> Bucket:
     if slowest <= 0:
         return Bucket(0.5, 0.0, 0)
     candidates = _peaks(_fits(part, np.geomspace(slowest, slowest * SPAN_OF_RATES, COARSE)))
+    candidates += [(0.5, rate) for rate in _rates_between_losses(part)]
     step = SPAN_OF_RATES ** (1 / (COARSE - 1))
     while True:
         for _ in range(REFINEMENTS):
@@ -120,6 +123,23 @@ def token_bucket(sample: Sample) -> Bucket:
 
 def _bytes(sample: Sample) -> NDArray[np.int64]:
     return sample.payload + HEADER_BYTES
+
+
+def _rates_between_losses(sample: Sample) -> list[float]:
+    """Return the rates at which most often as much passed between two losses as a bucket lets pass that stays dry."""
+    passed = np.cumsum(np.where(sample.lost, 0, _bytes(sample)))
+    gone = sample.gone
+    found = []
+    for lag in LAGS:
+        size = passed[gone[lag:]] - passed[gone[:-lag]]
+        elapsed = sample.sent_ns[gone[lag:]] - sample.sent_ns[gone[:-lag]]
+        usable = (size > 0) & (elapsed > 0)
+        found.append(np.log(size[usable] / elapsed[usable]))
+    if not sum(map(len, found)):
+        return []
+    bins, count = np.unique(np.round(np.concatenate(found) / BIN), return_counts=True)
+    best = bins[np.argsort(-count, kind="stable")[:CANDIDATES]]
+    return [float(rate) for rate in np.exp(best * BIN)]
 
 
 def _fits(sample: Sample, rates: NDArray[np.float64]) -> list[tuple[float, float]]:
