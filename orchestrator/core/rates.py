@@ -21,6 +21,9 @@ TAIL = 0.025
 """Half of what a 95 % interval leaves out."""
 RULE_OF_THREE = 3.0
 BLOCKS, FEWEST_IN_BLOCK = 50, 20
+MOST_SUMMED = 3_000
+"""Events up to which Poisson probabilities are summed."""
+NORMAL = 1.959964
 STUDENT_49 = 2.0096
 """95 % quantile of Student's t with 49 degrees of freedom, both sides."""
 SMALLEST_LOG = -746.0
@@ -75,8 +78,14 @@ def episode_starts(ranks: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def garwood(count: int) -> tuple[float, float]:
     """Return the exact 95 % interval of a Poisson mean after *count* events (Garwood, 1936)."""
+    if count > MOST_SUMMED:  # Wilson and Hilferty (1931): right to a millionth here
+        return _cubed(count, -NORMAL), _cubed(count + 1, NORMAL)
     low = 0.0 if count == 0 else _solve(lambda mean: 1.0 - _poisson_below(count - 1, mean), TAIL, count)
     return low, _solve(lambda mean: 1.0 - _poisson_below(count, mean), 1.0 - TAIL, count)
+
+
+def _cubed(count: int, normal: float) -> float:
+    return count * (1.0 - 1.0 / (9 * count) + normal / (3 * math.sqrt(count))) ** 3
 
 
 def _poisson_below(count: int, mean: float) -> float:

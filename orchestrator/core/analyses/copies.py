@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.core.analyses.copies_kernels import ACKED, AGAIN, find_answered, find_copies
+from orchestrator.core.analyses.copies_kernels import ACKED, ACKS, AGAIN, SENDS, SIGNALS, find_answered, find_copies
 from orchestrator.core.analyses.delays import quantiles
 from orchestrator.core.analyses.passage import row_order
 from orchestrator.core.routes import FORWARD, REVERSE
 from orchestrator.core.verdicts import CONFIRMED, NONE, PROBABLE, UNDECIDED
-from orchestrator.model.columns import TCP
+from orchestrator.model.columns import FIN, RST, SYN, TCP
 from orchestrator.model.measures import Resends
 
 if TYPE_CHECKING:
@@ -58,18 +58,24 @@ def trace_copies(scene: Scene) -> Copies:
     )  # fmt: skip
     tcp = packets.protocol[first] == TCP
     flags = packets.flags[first]
-    acked = np.where(tcp, verdicts.acked, NOBODY)
+    tcp &= (flags & RST) == 0
+    role = np.where(tcp & (verdicts.acked >= 0), ACKS, 0) | np.where((flags & (SYN | FIN)) > 0, SIGNALS, 0)
+    role = np.where(tcp, role, 0).astype(np.uint8)
+    sends = tcp & (verdicts.end > verdicts.start)
     orders = [row_order(tokens.row[:, point]) for point in range(tokens.row.shape[1])]
     for point, order in enumerate(orders):
         find_copies(
-            order, way, verdicts.start, verdicts.end, acked, flags, tcp & (copies.entry == point),
+            order, way, verdicts.start, verdicts.end, verdicts.acked,
+            role | np.where(sends & (copies.entry == point), SENDS, 0).astype(np.uint8),
             np.full(ways, NOBODY), np.full(ways, NOBODY), np.full(count, NOBODY), np.full(ways, NOBODY),
             copies.earlier, copies.found,
         )  # fmt: skip
     asked = (copies.found & (AGAIN | ACKED)) == AGAIN
     for point in np.unique(copies.exit[asked]).tolist():
         leaves = asked & (copies.exit == point)
-        find_answered(orders[point], way, verdicts.end, acked, flags, leaves, np.full(ways, NOBODY), copies.answered)
+        find_answered(
+            orders[point], way, verdicts.end, verdicts.acked, role, leaves, np.full(ways, NOBODY), copies.answered
+        )
     verdicts.stall_ns = _stalls(scene, copies)
     return copies
 

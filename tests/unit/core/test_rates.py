@@ -43,6 +43,14 @@ def test_shortcuts_change_no_digit(count):
     assert garwood(count) == (low, high)
 
 
+def test_many_events_need_no_sums():
+    """Above 3,000 a closed form serves: the same to a hundred-thousandth."""
+    count = 3_001
+    low = solved(lambda mean: 1.0 - plainly(count - 1, mean), 0.025, count)
+    high = solved(lambda mean: 1.0 - plainly(count, mean), 0.975, count)
+    assert garwood(count) == pytest.approx((low, high), rel=1e-5)
+
+
 def lost_places(seed, count, rate, burst):
     """Return places of losses: independent, or in bursts of that mean length in which eight of ten are lost."""
     source = np.random.default_rng(seed)
