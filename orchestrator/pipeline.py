@@ -305,6 +305,10 @@ def _conclude(stage: _Stage) -> Result:
             attempts=analysis.attempts,
             window=window,
             flows=tuple(dict.fromkeys(f for p in record.plan.points for f in p.flows)) if record.plan else (),
+            relays=analysis.relays,
+            translations=analysis.translations,
+            declared=record.plan.translations if record.plan else (),
+            has_plan=record.plan is not None,
         )
     )
     plan = record.plan

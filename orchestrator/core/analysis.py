@@ -80,6 +80,8 @@ class Analysis:
     point: NDArray[np.uint8] = field(repr=False)
     supers: list[int] = field(default_factory=list)
     """By point: frames that stand for several wire segments."""
+    relays: list[tuple[str, str, int]] = field(default_factory=list)
+    """(near, far, TCP flows that end between them and begin anew)."""
     mirror_lost: list[int] = field(default_factory=list)
     """By point: frames that its mirror sent and the capture never got."""
     segments: list[SegmentRow] = field(default_factory=list)
@@ -155,7 +157,7 @@ def analyse(
         miss_rate=verdicts.miss_rate, tokens=len(tokens), token_of_row=_token_of_row(tokens, origin, len(whole)),
         reference_ns=_by_frame(corrected, origin, len(whole)), packets=whole, point=whole_point,
         supers=split.supers.tolist(), mirror_lost=[mirror_gaps(o.packets)[1] for o in observed],
-        suggested_order=suggested, order_warning=warning,
+        suggested_order=suggested, order_warning=warning, relays=verdicts.proxied.segments(names),
     )  # fmt: skip
     if copies is None:
         return found

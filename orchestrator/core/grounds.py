@@ -39,6 +39,13 @@ class Grounds:
     window: tuple[int, int] | None
     flows: tuple[str, ...] = ()
     """Of the playbook."""
+    relays: Sequence[tuple[str, str, int]] = ()
+    """(near, far, connections that end between them and begin anew)."""
+    translations: Sequence[tuple[str, str, str, str]] = ()
+    """(near, far, inside, outside) as seen."""
+    declared: Sequence[tuple[str, str, str]] = ()
+    """(node, inside, outside) as the inventory says."""
+    has_plan: bool = False
 
 
 def place(row: SegmentRow) -> str:

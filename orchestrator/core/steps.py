@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from orchestrator.core.bounds import PairBounds, bound_pair
 from orchestrator.core.routes import FORWARD, REVERSE
@@ -31,7 +32,10 @@ LEAST_NS = 10_000.0
 CURES = 0.75
 """Share of the contradiction that may remain behind a step: another step may still be in it."""
 FEWEST_TOKENS = 6
-COARSE = 48
+WINDOW = 5
+"""Tokens of one direction whose median is compared with that of as many before them."""
+MOST_PLACES, AROUND = 3, 6
+"""Places a direction that are looked at, and tokens before and behind each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,21 +156,42 @@ def _split(pair: _Pair, time_ns: NDArray[np.int64], violation: float, *, by_near
     count = len(pair.forward)
     if count < FEWEST_TOKENS:
         return None
-    low, high = 2, count - 2
-    best, left = low, np.inf
-    while high > low:
-        step = max(1, (high - low) // COARSE)
-        for at in range(low, high + 1, step):
-            rest = _rest(pair, time_ns, at)
-            if rest < left:
-                best, left = at, rest
-        if step == 1:
-            break
-        low, high = max(2, best - step), min(count - 2, best + step)
+    candidates = _candidates(pair, time_ns)
+    if not candidates:
+        return None
+    left, _, best = min((_rest(pair, time_ns, at), _spread_of(pair, time_ns, at), at) for at in candidates)
     if left > CURES * violation:
         return None
     rows = pair.near_row if by_near else pair.far_row
     return int(rows[best]), round(_jump(pair, time_ns, best))
+
+
+def _candidates(pair: _Pair, time_ns: NDArray[np.int64]) -> list[int]:
+    """Return the places at which a step would be seen most clearly: where differences jump and stay.
+
+    The contradiction vanishes at the very token at which the clock was set and nowhere else, so each must be tried.
+    """
+    difference = time_ns[pair.far_row] - time_ns[pair.near_row]
+    near: set[int] = set()
+    for ahead in (True, False):
+        where = np.flatnonzero(pair.forward == ahead)
+        width = min(WINDOW, len(where) // 2)
+        if not width:
+            continue
+        level = np.median(sliding_window_view(difference[where], width), axis=1)
+        jump = np.abs(level[width:] - level[:-width])
+        for place in np.argsort(-jump, kind="stable")[:MOST_PLACES].tolist():
+            middle = int(where[place + width])
+            near.update(range(middle - AROUND, middle + AROUND + 1))
+    return sorted(at for at in near if 2 <= at <= len(difference) - 2)  # noqa: PLR2004 two bounds a side at least
+
+
+def _spread_of(pair: _Pair, time_ns: NDArray[np.int64], at: int) -> int:
+    """Return how far differences vary within either part and direction: a token on the wrong side stands out."""
+    difference = time_ns[pair.far_row] - time_ns[pair.near_row]
+    parts = [(slice(None, at), a) for a in (True, False)] + [(slice(at, None), a) for a in (True, False)]
+    chosen = [difference[part][pair.forward[part] == ahead] for part, ahead in parts]
+    return sum(int(np.ptp(c)) for c in chosen if len(c))
 
 
 def _rest(pair: _Pair, time_ns: NDArray[np.int64], at: int) -> float:

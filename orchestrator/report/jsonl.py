@@ -109,7 +109,7 @@ def _clock(clock: ClockModel) -> dict[str, Any]:
     return {
         "reference": clock.reference, "at": timestamp(clock.at_ns), "offset_ns": clock.offset_ns,
         "uncertainty_ns": clock.uncertainty_ns, "drift_ppb": round(clock.drift * 1e9), "method": clock.method,
-        "steps": [], "notes": list(clock.notes),
+        "steps": [{"at": timestamp(at), "size_ns": size} for at, size in clock.steps], "notes": list(clock.notes),
     }  # fmt: skip
 
 
