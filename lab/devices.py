@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lab.state import LabError
 from lab.story import program
+from lab.topology import management_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,14 @@ table ip lab_splitter {{
     type filter hook prerouting priority mangle;
     iifname != "mgmt0" tcp dport {port} tproxy to :{listen} meta mark set {mark} accept
     iifname != "mgmt0" tcp sport {port} meta mark set {mark} accept
+  }}
+}}
+"""
+VXLAN_LOSS = """
+table ip lab_mirror {{
+  chain out {{
+    type filter hook output priority 0;
+    udp dport 4789 numgen random mod 1000 < {share} counter drop
   }}
 }}
 """
@@ -81,6 +90,43 @@ def tunnel(place: Place, folder: Path) -> Iterator[dict[str, Path]]:
 
 
 @contextmanager
+def erspan_mirror(place: Place, node: str, port: str, collector: str, *, loss: float, folder: Path) -> Iterator[Path]:
+    """Mirror a port of the switch *node* to the host *collector* in ERSPAN; yield where the log of the copies will be.
+
+    The switch loses that share of the copies on purpose.
+    """
+    shared, log = place.host(node) / "shared" / "copies.jsonl", folder / "copies.jsonl"
+    shared.unlink(missing_ok=True)
+    arguments = (port, management_address(collector), "9", str(loss), "/lab/copies.jsonl")
+    with _running(place, node, "mirror.py", *arguments):
+        try:
+            yield log
+        finally:
+            log.write_bytes(shared.read_bytes())
+
+
+@contextmanager
+def vxlan_mirror(place: Place, node: str, port: str, collector: str, *, loss: float) -> Iterator[None]:
+    """Mirror a port of the switch *node* to the host *collector* in VXLAN, by the kernel, and lose some copies."""
+    own, other = management_address(node), management_address(collector)
+    rules = VXLAN_LOSS.format(share=round(loss * 1000))
+    with ExitStack() as undo:
+        _nft(place, node, rules)
+        undo.callback(_nft, place, node, "delete table ip lab_mirror\n")
+        vxlan = ("type", "vxlan", "id", "7", "local", own, "remote", other, "dstport", "4789", "dev", "mgmt0")
+        _ip(place, node, "link", "add", "mirror0", "mtu", "1600", *vxlan)
+        undo.callback(_ip, place, node, "link", "del", "dev", "mirror0")
+        _ip(place, node, "link", "set", "dev", "mirror0", "up")
+        _tc(place, node, "qdisc", "add", "dev", port, "clsact")
+        undo.callback(_tc, place, node, "qdisc", "del", "dev", port, "clsact")
+        everything = ("protocol", "all", "u32", "match", "u32", "0", "0")
+        for way in ("ingress", "egress"):
+            mirrored = ("action", "mirred", "egress", "mirror", "dev", "mirror0")
+            _tc(place, node, "filter", "add", "dev", port, way, *everything, *mirrored)
+        yield
+
+
+@contextmanager
 def _running(place: Place, node: str, name: str, *arguments: str) -> Iterator[None]:
     """Run one of the lab's programs on *node*; it is ready when it has said its first line."""
     process = subprocess.Popen(program(place, node, name, *arguments), stdout=subprocess.PIPE)
@@ -100,6 +146,14 @@ def _ip(place: Place, node: str, *arguments: str) -> None:
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
         message = f"{node}: {' '.join(arguments)}: {done.stderr.strip()}"
+        raise LabError(message)
+
+
+def _tc(place: Place, node: str, *arguments: str) -> None:
+    argv = ["tc", "-n", place.namespace(node), *arguments]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode:
+        message = f"{node}: tc {' '.join(arguments)}: {done.stderr.strip()}"
         raise LabError(message)
 
 

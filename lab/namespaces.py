@@ -24,6 +24,8 @@ CLONE_NEWNET = 0x40000000
 SIOCETHTOOL = 0x8946
 OFFLOADS = (0x17, 0x1F, 0x24, 0x2C)
 """ETHTOOL_STXCSUM, STSO, SGSO, SGRO; off unless asked for: captures are to look like the wire."""
+MANAGEMENT_MTU = 1_700
+"""Bytes: full frames of the network under test fit into a mirror's shell."""
 QUEUE = 10_000
 """Packets; a shorter queue would drop what the line's log does not know of."""
 
@@ -37,8 +39,8 @@ def build(place: Place) -> None:
     ]
     managed = [*topology.HOSTS, topology.ORCHESTRATOR]
     cables += [
-        f"link add mgmt0 netns {place.namespace(n)} type veth"
-        f" peer name m{k} netns {place.namespace(topology.MANAGEMENT)}"
+        f"link add mgmt0 mtu {MANAGEMENT_MTU} netns {place.namespace(n)} type veth"
+        f" peer name m{k} mtu {MANAGEMENT_MTU} netns {place.namespace(topology.MANAGEMENT)}"
         for k, n in enumerate(managed)
     ]
     _batch(None, cables)

@@ -343,8 +343,10 @@ def _point_result(order: int, point: PointRecord, index: PointIndex, analysis: A
     reasons = [*index.defects, *clock.notes]
     if drops:
         reasons.append(f"{drops:,} kernel drops")
-    if analysis.mirror_lost[order]:
-        reasons.append(f"its mirror lost {analysis.mirror_lost[order]:,} frames on their way to the capture")
+    mirror = analysis.mirrors[order]
+    if mirror.lost:
+        copies = mirror.lost + mirror.received
+        reasons.append(f"its mirror lost {mirror.lost:,} of {copies:,} copies, by the numbers that it gave them")
     if missed:
         reasons.append(f"missed {missed:.2%} of what passed it")
     if point.counters.captured is not None and point.counters.captured > len(packets):

@@ -18,7 +18,7 @@ from orchestrator.core.analyses.survival import add_survival
 from orchestrator.core.analyses.unanswered import find_unanswered
 from orchestrator.core.ladder import judge
 from orchestrator.core.match import match_repeated
-from orchestrator.core.mirrors import joined, mirror_gaps
+from orchestrator.core.mirrors import find_mirror_losses, joined
 from orchestrator.core.order import check_order
 from orchestrator.core.routes import find_routes
 from orchestrator.core.shifts import find_shifts, undo_shifts
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from orchestrator.core.analyses.unanswered import Attempt
     from orchestrator.core.flows import Flows
+    from orchestrator.core.mirrors import MirrorLosses
     from orchestrator.core.steps import Pairs
     from orchestrator.core.tokens import Tokens
     from orchestrator.core.verdicts import Verdicts
@@ -82,8 +83,8 @@ class Analysis:
     """By point: frames that stand for several wire segments."""
     relays: list[tuple[str, str, int]] = field(default_factory=list)
     """(near, far, TCP flows that end between them and begin anew)."""
-    mirror_lost: list[int] = field(default_factory=list)
-    """By point: frames that its mirror sent and the capture never got."""
+    mirrors: list[MirrorLosses] = field(default_factory=list)
+    """By point: what a mirror lost of the copies that it numbered."""
     segments: list[SegmentRow] = field(default_factory=list)
     undecided: list[Undecided] = field(default_factory=list)
     bursts: list[Burst] = field(default_factory=list)
@@ -140,7 +141,8 @@ def analyse(
             tokens, repeated, corrected, point, flows, routes.flow_direction, uncertainty if consistent else None
         )
         routes = find_routes(packets, flows, tokens, paths, numbers, len(observed))
-    facts = _facts(observed, clocks, corrected, point, window, post_roll_ns)
+    mirrors = [find_mirror_losses(o.packets) for o in observed]
+    facts = _facts(observed, mirrors, clocks, corrected, point, window, post_roll_ns)
     renumbered = np.zeros(flows.count, np.bool_)
     renumbered[[s.flow for s in shifts]] = True
     verdicts = judge(packets, flows, tokens, routes, corrected, facts, window, renumbered)
@@ -156,7 +158,7 @@ def analyse(
         clocks=clocks, vanished=_vanished(packets, tokens, verdicts, kind, names, frames), resets=resets,
         miss_rate=verdicts.miss_rate, tokens=len(tokens), token_of_row=_token_of_row(tokens, origin, len(whole)),
         reference_ns=_by_frame(corrected, origin, len(whole)), packets=whole, point=whole_point,
-        supers=split.supers.tolist(), mirror_lost=[mirror_gaps(o.packets)[1] for o in observed],
+        supers=split.supers.tolist(), mirrors=mirrors,
         suggested_order=suggested, order_warning=warning, relays=verdicts.proxied.segments(names),
     )  # fmt: skip
     if copies is None:
@@ -214,12 +216,12 @@ def _middle(observed: Sequence[Observed], node: int) -> int:
 
 
 def _facts(
-    observed: Sequence[Observed], clocks: Sequence[ClockModel], corrected: NDArray[np.int64], point: NDArray[np.uint8],
-    window: tuple[int, int] | None, post_roll_ns: int,
+    observed: Sequence[Observed], mirrors: Sequence[MirrorLosses], clocks: Sequence[ClockModel],
+    corrected: NDArray[np.int64], point: NDArray[np.uint8], window: tuple[int, int] | None, post_roll_ns: int,
 ) -> list[PointFacts]:  # fmt: skip
     """Return since when and until when each point captured, and how well."""
     facts = []
-    for number, (one, clock) in enumerate(zip(observed, clocks, strict=True)):
+    for number, (one, mirror, clock) in enumerate(zip(observed, mirrors, clocks, strict=True)):
         times = corrected[point == number]
         start, end = (int(times.min()), int(times.max())) if len(times) else (0, -1)
         if window is not None and one.captured_whole_window:
@@ -233,7 +235,7 @@ def _facts(
                 packets=len(one.packets),
                 complete=one.complete,
                 uncertainty_ns=clock.uncertainty_ns,
-                gaps_ns=joined(clock.to_reference(np.concatenate((_given_gaps(one), mirror_gaps(one.packets)[0])))),
+                gaps_ns=joined(clock.to_reference(np.concatenate((_given_gaps(one), mirror.gaps_ns)))),
                 cut_protocols=_cut_protocols(one.packets),
             )
         )

@@ -102,6 +102,8 @@ def _take_apart(packets: Packets, point: NDArray[np.uint8], points: int, group: 
     piece_of[rows] = np.maximum(size.piece[way] - further, 1)
     count = np.ones(len(packets), np.int64)
     large = payload > size.limit[way] - further
+    tight = ~large & (payload > piece_of[rows])
+    large[tight] = _is_seen_cut(packets, rows, way, rows[tight], way[tight], piece_of[rows[tight]])
     count[rows[large]] = -(-payload[large] // piece_of[rows[large]])
     supers = np.bincount(point[rows[large]], minlength=points)
     if not large.any():
@@ -154,9 +156,33 @@ def _further_options(
     return further
 
 
+def _is_seen_cut(
+    packets: Packets, rows: NDArray[np.int64], way: NDArray[np.int64], chosen: NDArray[np.int64],
+    way_of_chosen: NDArray[np.int64], size: NDArray[np.int64],
+) -> NDArray[np.bool_]:  # fmt: skip
+    """Say for each of *chosen*, which one segment could hold, whether its beginning was seen as a segment of *size*.
+
+    A point whose longest frame is shorter may just have missed the longer ones, or the network lost them.
+    """
+    if not len(chosen):
+        return np.zeros(0, np.bool_)
+
+    def key(at: NDArray[np.int64], of: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.uint64]:
+        state = of.astype(np.uint64) << np.uint64(32) ^ packets.seq[at].astype(np.uint64)
+        state = (state ^ packets.ip_id[at].astype(np.uint64) << np.uint64(40)) * np.uint64(0x9E3779B97F4A7C15)
+        state ^= packets.tsval[at].astype(np.uint64) << np.uint64(16) ^ length.astype(np.uint64)
+        mixed: NDArray[np.uint64] = (state ^ state >> np.uint64(29)) * np.uint64(0xBF58476D1CE4E5B9)
+        return mixed
+
+    seen: NDArray[np.bool_] = np.isin(
+        key(chosen, way_of_chosen, size), key(rows, way, packets.payload[rows].astype(np.int64))
+    )
+    return seen
+
+
 @dataclass(frozen=True, slots=True)
 class _Sizes:
-    """By flow direction: payload above which a frame is a super-segment, and that of the segments it stands for."""
+    """By flow direction: payload above which a frame is a super-segment for sure, and that of the segments in it."""
 
     limit: NDArray[np.int64]
     piece: NDArray[np.int64]
@@ -186,7 +212,7 @@ def _segment_sizes(
     # nothing longer than the SYNs allow: single segments, though a point behind a black hole saw but short ones
     on_wire &= longest > usual
     piece = np.where(on_wire, smallest, usual)
-    return _Sizes(limit=np.where(agreed < UNKNOWN, piece, np.maximum(piece, LONGEST_USUAL)), piece=piece)
+    return _Sizes(limit=np.where(agreed < UNKNOWN, agreed, np.maximum(piece, LONGEST_USUAL)), piece=piece)
 
 
 def _agreed_sizes(packets: Packets, group: _Grouping) -> NDArray[np.int64]:

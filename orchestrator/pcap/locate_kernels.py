@@ -72,14 +72,14 @@ def look_deeper(
             ip = np.int64(-1)
         elif may_carry(data, ip, end):
             inner = follow(data, ip, end, at + np.int64(wirelen[i]))
-            if inner[2]:
-                ip, end, tunnel, inner_group, inner_link, session, sequence, marks = inner
+            ip, end, tunnel, inner_group, inner_link, session, sequence, marks = inner
+            if tunnel:
                 group = group or inner_group
                 link = mix(link, inner_link) if session == 0 else inner_link  # a mirror's own way says nothing
-                b4[SEQUENCE, n] = sequence
-                b2[SESSION, n] = session
-                b1[TUNNEL, n] = tunnel
-                b1[MARKS, n] = marks
+            b4[SEQUENCE, n] = sequence
+            b2[SESSION, n] = session
+            b1[TUNNEL, n] = tunnel
+            b1[MARKS, n] = marks
         ip_at[i] = ip
         ip_end[i] = end
         b4[LINK, n] = np.uint32(link & np.uint64(0xFFFFFFFF))

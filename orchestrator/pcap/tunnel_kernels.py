@@ -114,6 +114,10 @@ def follow(data, ip, end, wire_end):
         stop = min(end, limit)
         at, form, code, demands, shell_session, shell_sequence, shell_marks = shell(data, protocol, l4, stop)
         inside, inner_group, inner_link = carried(data, form, at, stop)
+        if code >= ERSPAN and inside < 0:  # a copy of a frame without IP: its number counts all the same
+            session = shell_session
+            sequence = shell_sequence
+            marks = shell_marks
         if inside < 0 or not is_ip(data, inside, stop, limit, demands):
             break
         addresses = ip + 12 if version == 4 else ip + 8

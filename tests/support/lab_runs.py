@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EVENT_WITHIN_S = 120.0
+STILL_FOR_S = 1.5
 PATH_TO_APP_1 = ["client-1", "access", "line-near", "line-far", "core", "fw-out", "fw-in", "app-1"]
 LIMITS = {"disk_free": "8 MiB", "file_total": "48 MiB"}
 
@@ -132,6 +133,43 @@ class Lab:
         path = self.folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(document, sort_keys=False))
         return path
+
+    @contextmanager
+    def capturing(self, node: str, interface: str, expression: str, name: str) -> Iterator[Path]:
+        """Run a tcpdump by hand on *node*; yield the file that is there once the context has ended."""
+        inside, copy = f"/lab/{name}", self.folder / name
+        argv = [
+            "tcpdump",
+            "-n",
+            "-U",
+            "-s",
+            "220",
+            "-B",
+            "16384",
+            "-Z",
+            "root",
+            "-i",
+            interface,
+            "-w",
+            inside,
+            expression,
+        ]
+        process = subprocess.Popen(command_in(self.place, node, argv), stderr=subprocess.PIPE, text=True)
+        try:
+            assert "listening on" in process.stderr.readline()
+            yield copy
+            wait_until(lambda: self._is_still(node, name), f"an end of the packets at {node}")
+        finally:
+            for pid in self.tcpdumps([node]):
+                os.kill(pid, signal.SIGINT)
+            said = process.communicate(timeout=EVENT_WITHIN_S)[1]
+        assert "\n0 packets dropped by kernel" in said, said
+        copy.write_bytes((self.place.host(node) / "shared" / name).read_bytes())
+
+    def _is_still(self, node: str, name: str) -> bool:
+        """Say whether a file of *node* stays as it is for longer than tcpdump keeps a packet back."""
+        path = self.place.host(node) / "shared" / name
+        return time.time() - path.stat().st_mtime > STILL_FOR_S
 
     def declare(self, *translations: str) -> None:
         """Let the test's inventory declare *translations* of the firewall, and no others."""
@@ -300,7 +338,8 @@ def frames_of(files: list[Path]) -> list[tuple[Any, ...]]:
     )
     found = []
     for path in files:
-        argv = ["tshark", "-n", "-r", str(path), "-T", "fields", *(a for f in fields for a in ("-e", f))]
+        argv = ["tshark", "-n", "-r", str(path), "-T", "fields", "-E", "occurrence=l"]
+        argv += [a for f in fields for a in ("-e", f)]  # the last: what is inside, where packets are in others
         out = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
         for row in out.splitlines():
             src, dst, protocol, *rest = row.split("\t")

@@ -62,3 +62,11 @@ def test_full_segments_that_all_carry_further_options_are_whole():
     packets, point = table(sorted(rows, key=lambda row: row[0]))
 
     assert split_supers(packets, point, 2).supers.tolist() == [0, 0]
+
+
+def test_a_full_segment_that_was_lost_is_whole_where_it_was_seen():
+    """Behind the loss the longest frame is shorter: that makes no super-segment of what one segment could hold."""
+    rows = [(k, 0, 0, 8, SYN) for k in (0, 1)] + [(k, 1, 1200, 0, ACK) for k in (0, 1)] + [(0, 1201, 1448, 0, ACK)]
+    packets, point = table(sorted(rows, key=lambda row: row[0]))
+
+    assert split_supers(packets, point, 2).supers.tolist() == [0, 0]
