@@ -141,7 +141,7 @@ def analyse(
             tokens, repeated, corrected, point, flows, routes.flow_direction, uncertainty if consistent else None
         )
         routes = find_routes(packets, flows, tokens, paths, numbers, len(observed))
-    mirrors = [find_mirror_losses(o.packets) for o in observed]
+    mirrors = _mirrors(observed, _by_frame(smooth, origin, len(whole)), whole_point)
     facts = _facts(observed, mirrors, clocks, corrected, point, window, post_roll_ns)
     renumbered = np.zeros(flows.count, np.bool_)
     renumbered[[s.flow for s in shifts]] = True
@@ -235,15 +235,23 @@ def _facts(
                 packets=len(one.packets),
                 complete=one.complete,
                 uncertainty_ns=clock.uncertainty_ns,
-                gaps_ns=joined(clock.to_reference(np.concatenate((_given_gaps(one), mirror.gaps_ns)))),
+                gaps_ns=joined(clock.to_reference(np.concatenate((_given_gaps(one, clock), mirror.gaps_ns)))),
                 cut_protocols=_cut_protocols(one.packets),
             )
         )
     return facts
 
 
-def _given_gaps(one: Observed) -> NDArray[np.int64]:
-    return np.array(one.gaps_ns, np.int64).reshape(-1, 2)
+def _mirrors(observed: Sequence[Observed], time_ns: NDArray[np.int64], point: NDArray[np.uint8]) -> list[MirrorLosses]:
+    """Return what the mirror of each point lost; times and points by frame."""
+    return [find_mirror_losses(one.packets, time_ns[point == number]) for number, one in enumerate(observed)]
+
+
+def _given_gaps(one: Observed, clock: ClockModel) -> NDArray[np.int64]:
+    """Return the gaps of a point's files, wider by all steps of its clock: nobody knows on which side they lie."""
+    stepped = sum(abs(size) for _, size in clock.steps)
+    widened: NDArray[np.int64] = np.array(one.gaps_ns, np.int64).reshape(-1, 2) + np.array([-stepped, stepped])
+    return widened
 
 
 def _cut_protocols(packets: Packets) -> tuple[int, ...]:

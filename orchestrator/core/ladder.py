@@ -268,7 +268,7 @@ def _trust(
         told = ~np.isin(protocol, facts[far].cut_protocols)
         counts = inside & known & told & ~blind & (chance < 1.0)
         trusted[counts & (trusted < 0) & (chance == 0.0)] = far
-        hidden[counts] *= chance
+        hidden[counts] = np.minimum(hidden[counts], chance)  # hosts that starve together miss together
         doubt[~inside & (doubt == 0)] = EDGE
         doubt[~told] = BLIND
         doubt[~known] = ELSEWHERE

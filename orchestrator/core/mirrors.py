@@ -37,16 +37,19 @@ class MirrorLosses:
     """Beginning and end of the times, on the point's own clock, in which a lost copy was made."""
 
 
-def find_mirror_losses(packets: Packets) -> MirrorLosses:
-    """Return which copies are missing among those that *packets*, one point's in file order, hold."""
+def find_mirror_losses(packets: Packets, time_ns: NDArray[np.int64]) -> MirrorLosses:
+    """Return which copies are missing among those that *packets*, one point's in file order, hold.
+
+    Args: *time_ns* of each packet on the point's own clock, its steps taken out.
+    """
     rows = np.flatnonzero((packets.marks & MARK_MIRROR_SEQUENCE) > 0)
     rows = rows[stable_order(packets.mirror_session[rows].astype(np.int64))]
     gaps, lost = [np.empty((0, 2), np.int64)], 0
     bounds = np.flatnonzero(np.diff(packets.mirror_session[rows])) + 1
     for session in np.split(rows, bounds) if len(rows) else ():
-        first, last = int(packets.time_ns[session].min()), int(packets.time_ns[session].max())
+        first, last = int(time_ns[session].min()), int(time_ns[session].max())
         gaps.append(np.array([(first - FOREVER_NS, first - 1), (last + 1, last + FOREVER_NS)], np.int64))
-        for number, time in _series(packets, session):
+        for number, time in _series(packets, session, time_ns):
             steps = np.diff(number)
             holes = np.flatnonzero(steps > 1)
             lost += int((steps[holes] - 1).sum())
@@ -58,7 +61,9 @@ def find_mirror_losses(packets: Packets) -> MirrorLosses:
     return MirrorLosses(received=len(rows), lost=lost, gaps_ns=np.concatenate(gaps))
 
 
-def _series(packets: Packets, rows: NDArray[np.int64]) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def _series(
+    packets: Packets, rows: NDArray[np.int64], time_ns: NDArray[np.int64]
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Return (number, time) of one session's copies in order of number, 32 bits unwrapped, anew where it restarts."""
     raw = packets.mirror_sequence[rows]
     step = (raw[1:] - raw[:-1]).astype(np.int32).astype(np.int64)  # modulo 2**32, so that a wrap is a step of one
@@ -69,7 +74,7 @@ def _series(packets: Packets, rows: NDArray[np.int64]) -> list[tuple[NDArray[np.
         number, first = np.unique(number, return_index=True)
         if len(part) - len(number) > MOST_REPEATED * len(part):
             continue  # several mirrors share the session
-        found.append((number, packets.time_ns[rows[part[first]]]))
+        found.append((number, time_ns[rows[part[first]]]))
     return found
 
 

@@ -22,6 +22,11 @@ def copies(*numbered, session=1):
     return packets
 
 
+def losses(packets):
+    """Return what is missing among *packets*, whose clock is steady."""
+    return find_mirror_losses(packets, packets.time_ns)
+
+
 def inner(losses):
     """Return the gaps between copies, without those before the first and behind the last."""
     return [tuple(g) for g in losses.gaps_ns.tolist() if abs(g[1] - g[0]) < 10**12]
@@ -40,7 +45,7 @@ def inner(losses):
 )
 def test_holes_in_the_numbers(numbered, lost, gaps):
     """Each hole is counted and lies between the copies beside it."""
-    found = find_mirror_losses(copies(*numbered))
+    found = losses(copies(*numbered))
 
     assert (found.received, found.lost) == (len(numbered), lost)
     assert inner(found) == gaps
@@ -50,7 +55,7 @@ def test_sessions_are_numbered_each_for_itself():
     """Two mirrors that send to one collector do not make holes in each other's numbers."""
     table = Packets.concatenate([copies((1, 10), (2, 30)), copies((70, 20), (72, 40), session=2)])
 
-    found = find_mirror_losses(table)
+    found = losses(table)
 
     assert found.lost == 1
     assert inner(found) == [(20, 40)]
@@ -58,7 +63,7 @@ def test_sessions_are_numbered_each_for_itself():
 
 def test_silence_at_either_end_says_nothing():
     """What was copied before the first copy that came, or behind the last, may be lost."""
-    gaps = joined(find_mirror_losses(copies((1, 40), (2, 60))).gaps_ns)
+    gaps = joined(losses(copies((1, 40), (2, 60))).gaps_ns)
     times = np.array([10, 50, 90])
 
     assert touch(gaps, times, times).tolist() == [True, False, True]
@@ -66,7 +71,7 @@ def test_silence_at_either_end_says_nothing():
 
 def test_captures_without_a_mirror_have_no_gaps():
     """Where nothing is numbered, nothing is blind."""
-    found = find_mirror_losses(Packets.allocate(3))
+    found = losses(Packets.allocate(3))
 
     assert (found.received, found.lost, len(found.gaps_ns)) == (0, 0, 0)
     assert not touch(found.gaps_ns, *np.zeros((2, 4), np.int64)).any()
@@ -91,7 +96,7 @@ def test_a_span_of_time_touches_a_gap_or_not(low, high, inside):
 
 def test_numbers_that_two_mirrors_share_tell_nothing():
     """The same session from two switches: every number twice."""
-    found = find_mirror_losses(copies(*((k // 2 * 3, k * 10) for k in range(40))))
+    found = losses(copies(*((k // 2 * 3, k * 10) for k in range(40))))
 
     assert found.lost == 0
 
@@ -102,7 +107,7 @@ def test_every_lost_copy_is_counted(start, lost):
     """Whatever the first number, also where it wraps."""
     kept = [k for k in range(100) if k not in lost]
 
-    found = find_mirror_losses(copies(*(((start + k) & 0xFFFFFFFF, k * 1_000_000) for k in kept)))
+    found = losses(copies(*(((start + k) & 0xFFFFFFFF, k * 1_000_000) for k in kept)))
 
     assert found.lost == len(lost)
     assert len(inner(found)) == sum(b - a > 1 for a, b in pairwise(kept))
