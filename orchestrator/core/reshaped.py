@@ -84,20 +84,20 @@ def find_reshaped(
         result[some[came(_key(way, size, sign), arrivals, some, beyond)]] = PERHAPS
     data = gone[tcp[gone] & ~reset[gone] & (size[gone] > 0)]
     result[data[came(_key(way, size, verdicts.start.astype(np.uint64)), fresh, data, spans.left)]] = CERTAINLY
-    _mark_born(packets, flows, tokens, routes, spans, fresh[reset[fresh]], np.flatnonzero(reset & known), came, result)
+    _mark_born(packets, flows, tokens, spans, fresh[reset[fresh]], np.flatnonzero(reset & known), came, result)
     lonely = gone[(result[gone] == 0) & open_ended]
-    for mine, others in candidates(packets, flows, tokens, routes, spans, lonely, fresh):
+    for mine, others in candidates(packets, flows, tokens, spans, lonely, fresh):
         result[mine[came(size, others, mine, spans.reach)]] = PERHAPS
     return result
 
 
 def _mark_born(
-    packets: Packets, flows: Flows, tokens: Tokens, routes: Routes, spans: Spans, born: NDArray[np.int64],
+    packets: Packets, flows: Flows, tokens: Tokens, spans: Spans, born: NDArray[np.int64],
     resets: NDArray[np.int64], came: _Came, result: NDArray[np.uint8],
 ) -> None:  # fmt: skip
     """Mark resets that begin on the way and may be others that a device translated: nobody need have made them."""
     nothing = np.zeros(len(result), np.uint64)
-    for mine, others in origins(packets, flows, tokens, routes, spans, born, resets):
+    for mine, others in origins(packets, flows, tokens, spans, born, resets):
         came_from = came(nothing, mine, others, spans.left)
         if came_from.any():
             result[mine] = PERHAPS

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from orchestrator.core.flows import Flows
-    from orchestrator.core.routes import Routes
     from orchestrator.core.spans import Spans
     from orchestrator.core.tokens import Tokens
     from orchestrator.model.columns import Packets
@@ -25,7 +24,7 @@ FEW_USERS = 2
 
 
 def candidates(
-    packets: Packets, flows: Flows, tokens: Tokens, routes: Routes, spans: Spans, lonely: NDArray[np.int64],
+    packets: Packets, flows: Flows, tokens: Tokens, spans: Spans, lonely: NDArray[np.int64],
     fresh: NDArray[np.int64],
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:  # fmt: skip
     """Yield (missing tokens of one flow direction that end at one place, arrivals that may be their continuation).
@@ -42,14 +41,14 @@ def candidates(
         known = _Known(_images(packets, flows, np.flatnonzero((first <= cut) & (last > cut)) >> 1), users)
         for own, mine in _by_way(spans.way, lonely[spans.reach[lonely] == cut]).items():
             others = [
-                t for w, t in beyond.items() if w >> 1 != own >> 1 and _fits(packets, tokens, routes, mine, t, known)
+                t for w, t in beyond.items() if w >> 1 != own >> 1 and _fits(packets, tokens, spans, mine, t, known)
             ]
             if others:
                 yield mine, np.concatenate(others)
 
 
 def origins(
-    packets: Packets, flows: Flows, tokens: Tokens, routes: Routes, spans: Spans, born: NDArray[np.int64],
+    packets: Packets, flows: Flows, tokens: Tokens, spans: Spans, born: NDArray[np.int64],
     others: NDArray[np.int64],
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:  # fmt: skip
     """Yield (tokens of one flow direction that begins on the way, those of *others* that it may continue).
@@ -67,7 +66,7 @@ def origins(
             found = [
                 t
                 for w, t in earlier.items()
-                if last[w] < place and w >> 1 != own >> 1 and _fits(packets, tokens, routes, t, mine, known)
+                if last[w] < place and w >> 1 != own >> 1 and _fits(packets, tokens, spans, t, mine, known)
             ]
             if found:
                 yield mine, np.concatenate(found)
@@ -93,13 +92,19 @@ class _Known:
 
 
 def _fits(
-    packets: Packets, tokens: Tokens, routes: Routes, mine: NDArray[np.int64], other: NDArray[np.int64], known: _Known
+    packets: Packets, tokens: Tokens, spans: Spans, mine: NDArray[np.int64], other: NDArray[np.int64], known: _Known
 ) -> bool:
-    """Say whether the tokens *other* may be the continuation of *mine*."""
-    row, others_row = int(tokens.first_row[mine[0]]), int(tokens.first_row[other[0]])
-    alike = packets.protocol[row] == packets.protocol[others_row]
-    alike &= routes.direction[mine[0]] == routes.direction[other[0]]
+    """Say whether the tokens *other*, where they enter, may continue *mine*, where they were last seen."""
+    row = _row_at(tokens, spans, int(mine[0]), int(spans.left[mine[0]]))
+    others_row = _row_at(tokens, spans, int(other[0]), int(spans.entered[other[0]]))
+    alike = packets.protocol[row] == packets.protocol[others_row] and spans.back[mine[0]] == spans.back[other[0]]
     return bool(alike) and _may_continue(_ends(packets, row), _ends(packets, others_row), known)
+
+
+def _row_at(tokens: Tokens, spans: Spans, token: int, place: int) -> int:
+    """Return the row that shows *token* at a place of its way: addresses differ from point to point."""
+    point = tokens.row.shape[1] - 1 - place if spans.back[token] else place
+    return int(tokens.row[token, point])
 
 
 def _by_way(way: NDArray[np.int64], chosen: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
