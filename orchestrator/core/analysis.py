@@ -236,6 +236,7 @@ def _facts(
                 complete=one.complete,
                 uncertainty_ns=clock.uncertainty_ns,
                 gaps_ns=joined(clock.to_reference(np.concatenate((_given_gaps(one, clock), mirror.gaps_ns)))),
+                stepped_ns=sum(abs(size) for _, size in clock.steps),
                 cut_protocols=_cut_protocols(one.packets),
             )
         )

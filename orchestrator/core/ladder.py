@@ -261,7 +261,7 @@ def _trust(
     pair, protocol = routes.pair[chosen], packets.protocol[tokens.first_row[chosen]]
     for column in range(position + 1, len(points)):
         far = points[column]
-        inside, blind = _inside(tokens, corrected_ns, facts[far], near, far, members, seen, position, column, sent_at)
+        inside, blind = _inside(tokens, corrected_ns, facts, near, far, members, seen, position, column, sent_at)
         known = ~np.isin(pair, [p for p, passed_by in routes.elsewhere if passed_by == far])
         beyond = int((seen[:, column] & ~seen[:, column + 1 :].any(axis=1)).sum()) if column + 1 < len(points) else 0
         chance = miss_probability(facts[far], verdicts, far, beyond)
@@ -279,13 +279,14 @@ def _trust(
 
 
 def _inside(
-    tokens: Tokens, corrected_ns: NDArray[np.int64], facts: PointFacts, near: int, far: int,
+    tokens: Tokens, corrected_ns: NDArray[np.int64], every: Sequence[PointFacts], near: int, far: int,
     members: NDArray[np.int64], seen: NDArray[np.bool_], position: int, column: int, sent_at: NDArray[np.int64],
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:  # fmt: skip
     """Say for tokens last seen at *near* at *sent_at* whether *far* was capturing when they would have passed it.
 
     Returns (whether it was, whether they may have passed it in a gap of its files).
     """
+    facts = every[far]
     both = members[seen[:, position] & seen[:, column]]
     inside = np.zeros(len(sent_at), np.bool_)
     low, high = 0, 1_000_000_000
@@ -298,7 +299,8 @@ def _inside(
     if facts.uncertainty_ns is not None:
         margin = facts.uncertainty_ns if not len(both) else 0
         inside |= (sent_at + low - margin >= facts.start_ns) & (sent_at + high + margin <= facts.end_ns)
-    return inside, touch(facts.gaps_ns, sent_at + low - GAP_SLACK_NS, sent_at + high + GAP_SLACK_NS)
+    slack = GAP_SLACK_NS + every[near].doubt_ns + facts.doubt_ns
+    return inside, touch(facts.gaps_ns, sent_at + low - slack, sent_at + high + slack)
 
 
 def _decide(

@@ -46,8 +46,15 @@ class PointFacts:
     uncertainty_ns: int | None = 0
     gaps_ns: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), np.int64))
     """Beginning and end of times in which packets are missing in its files."""
+    stepped_ns: int = 0
+    """By how much its clock was set in all while it captured."""
     cut_protocols: tuple[int, ...] = ()
     """Protocols of which it kept less than the headers somewhere: it does not tell which packet that was."""
+
+    @property
+    def doubt_ns(self) -> int:
+        """Return how far its times may be off: by its uncertainty, and near a step by the whole step."""
+        return (self.uncertainty_ns or 0) + self.stepped_ns
 
 
 @dataclass(slots=True, kw_only=True)
