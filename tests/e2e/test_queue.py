@@ -80,7 +80,8 @@ def outcome(code, run):
         "exit": code,
         "states": [(p["name"], p["state"], p["end_reason"]) for p in record["points"]],
         "headline": (result["headline"]["network"], result["headline"]["domain"]),
-        "findings": [(f["kind"], f["verdict"]) for f in result["findings"]],
+        # why packets vanish is a likeness that depends on which ones the line drew
+        "findings": [(f["kind"], f["verdict"]) for f in result["findings"] if f["kind"] != "mechanism"],
         "points": [(p["name"], p["quality"], p["kernel_drops"]) for p in result["points"]],
         "datagrams": {p: sum(f[2] == 17 for f in frames_of(run.raw(p))) for p in PATH_TO_APP_1},
         "segments": [tuple(s[c] for c in counts) for s in result["segments"]],
