@@ -78,7 +78,8 @@ def judge(
     spans = find_spans(tokens, routes)
     proxied = find_proxied(packets, tokens, spans, renumbered)
     this_side = up_to_relay(proxied, tokens, spans)
-    evidence = _examine_missing(packets, tokens, routes, this_side, verdicts)
+    slack = SLACK_NS + 2 * max(f.doubt_ns for f in facts)
+    evidence = _examine_missing(packets, tokens, routes, this_side, verdicts, corrected_ns, slack)
     # what a relay acknowledges need not have gone on
     end = np.where(spans.back, tokens.row.shape[1] - 1 - spans.end, spans.end).astype(np.int16)
     verdicts.certified &= ~claims_across(proxied, tokens, spans, end)
@@ -162,9 +163,13 @@ def _masks(tokens: Tokens) -> NDArray[np.uint64]:
 
 
 def _examine_missing(
-    packets: Packets, tokens: Tokens, routes: Routes, spans: Spans, verdicts: Verdicts
-) -> NDArray[np.uint8]:
-    """Return by token what copies and acknowledgements say about it, for TCP tokens missing at a route's end."""
+    packets: Packets, tokens: Tokens, routes: Routes, spans: Spans, verdicts: Verdicts,
+    corrected_ns: NDArray[np.int64], slack_ns: int,
+) -> NDArray[np.uint8]:  # fmt: skip
+    """Return by token what copies and acknowledgements say about it, for TCP tokens missing at a route's end.
+
+    Args: *slack_ns* by how much times of different points must differ to tell what came first.
+    """
     found = np.zeros(len(tokens), np.uint8)
     tail = np.zeros(len(tokens), np.uint64)
     near = np.zeros(len(tokens), np.uint64)
@@ -194,7 +199,8 @@ def _examine_missing(
         missing, tail[missing], near[missing], verdicts.start, verdicts.end, verdicts.acked, verdicts.time_ns,
         _masks(tokens), by_start, np.searchsorted(way[by_start], ways), np.searchsorted(way[by_start], ways, "right"),
         by_ack, highest, np.searchsorted(way[by_ack], ways ^ 1), np.searchsorted(way[by_ack], ways ^ 1, "right"),
-        np.searchsorted(way[by_ack], ways), np.searchsorted(way[by_ack], ways, "right"), SLACK_NS, result,
+        np.searchsorted(way[by_ack], ways), np.searchsorted(way[by_ack], ways, "right"),
+        verdicts.last_seen[missing].astype(np.int64), tokens.row, corrected_ns, slack_ns, result,
     )  # fmt: skip
     found[missing] = result
     verdicts.certified[:] = (found & CERTIFIED) > 0

@@ -93,18 +93,24 @@ def examine(
     ack_high,
     own_low,
     own_high,
+    last,
+    row,
+    stamp,
     slack_ns,
     found,
 ):
     """Look at copies and acknowledgements of tokens that are missing behind a point.
 
+    What came first is read from the clock of the last point that saw the token, where that point saw both; only
+    otherwise from times of different clocks, with slack_ns.
+
     Args: tokens int64[:] the missing ones; tail, near uint64[:] bit masks of the points that miss it and of the last
-        that
-    saw it; start, end, acked, time int64[:] by token (time: first seen, reference clock); seen uint64[:] by token;
+    that saw it; start, end, acked, time int64[:] by token (time: first seen, reference clock); seen uint64[:] by token;
     by_start int64[:] tokens with bytes by flow direction and start, start_low/high int64[:] each candidate's range in
-    it; by_ack int64[:] tokens with ACK by flow direction and time, highest int64[:] running maximum of acked within
-    a direction,
-    ack_low/high the opposite direction's range, own_low/high its own; output found uint8[:] of the flags above.
+    it; by_ack int64[:] tokens with ACK by flow direction and time, highest int64[:] running maximum of acked within a
+    direction, ack_low/high the opposite direction's range, own_low/high its own; last int64[:] the number of the last
+    point that saw it; row int32[:, :] by token and point, stamp int64[:] by row; output found uint8[:] of the flags
+    above.
     """
     for c in range(tokens.size):
         x = tokens[c]
@@ -118,6 +124,7 @@ def examine(
             found[c] = flags
             continue
         acknowledged = np.int64(-1)
+        ack_row = np.int64(-1)
         low = ack_low[c]
         high = ack_high[c]
         if high > low and highest[high - 1] >= end[x]:
@@ -129,8 +136,11 @@ def examine(
                     low = middle + 1
             ahead = acked[by_ack[low]] - end[x]
             # an older acknowledgement speaks of an older copy; one beyond any window speaks of another stream
-            if time[by_ack[low]] + slack_ns >= time[x] and ahead < LARGEST_WINDOW:
-                acknowledged = time[by_ack[low]]
+            ack = by_ack[low]
+            ack_row = np.int64(row[ack, last[c]])
+            later = stamp[ack_row] >= stamp[row[x, last[c]]] if ack_row >= 0 else time[ack] + slack_ns >= time[x]
+            if later and ahead < LARGEST_WINDOW:
+                acknowledged = time[ack]
         low = start_low[c]
         high = start_high[c]
         while low < high:  # first token that starts at or behind the earliest possible overlap
@@ -156,8 +166,12 @@ def examine(
                         delivered_at = time[y]
             else:
                 flags |= EARLIER_COPY
-            if acknowledged < 0 or time[y] <= acknowledged + slack_ns:
+            if acknowledged < 0:
                 rival = True
+            elif ack_row >= 0 and row[y, last[c]] >= 0:
+                rival |= stamp[row[y, last[c]]] <= stamp[ack_row]
+            else:
+                rival |= time[y] <= acknowledged + slack_ns
             if seen[y] & tail[c] and not seen[y] & near[c]:
                 recut += min(end[x], end[y]) - max(start[x], start[y])
         if recut >= end[x] - start[x]:
