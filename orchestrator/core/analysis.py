@@ -143,9 +143,7 @@ def analyse(
         routes = find_routes(packets, flows, tokens, paths, numbers, len(observed))
     mirrors = _mirrors(observed, _by_frame(smooth, origin, len(whole)), whole_point)
     facts = _facts(observed, mirrors, clocks, corrected, point, window, post_roll_ns)
-    renumbered = np.zeros(flows.count, np.bool_)
-    renumbered[[s.flow for s in shifts]] = True
-    verdicts = judge(packets, flows, tokens, routes, corrected, facts, window, renumbered)
+    verdicts = judge(packets, flows, tokens, routes, corrected, facts, window)
     kind = kinds(packets, tokens)
     frames = _frames(whole_point, len(observed))[origin]
     resets = locate_resets(packets, tokens, routes, verdicts, kind, facts, names, frames)

@@ -23,9 +23,9 @@ def _relays(grounds: Grounds) -> list[Finding]:
     return [
         Finding(
             id=f"relay-{near}-{far}", kind="relay", verdict="supported",
-            statement=f"{count:,} TCP connection{'s' if count != 1 else ''} show other packets at {far} than at {near}:"
-            " they end on the way and begin anew (a proxy, a WAN optimiser), or a device numbers everything anew."
-            " Nothing is claimed across it for them; either side is judged by itself.",
+            statement=f"{count:,} TCP connection{'s show' if count != 1 else ' shows'} other packets at {far} than at"
+            f" {near}: a proxy or a WAN optimiser ends it on the way and opens its own, or a device numbers everything"
+            " anew. Nothing is claimed across that; either side is judged by itself.",
             segment=(near, far),
             would_change_it=(f"the configuration of what stands between {near} and {far}",),
         )

@@ -24,7 +24,7 @@ from orchestrator.core.ladder_kernels import (
 from orchestrator.core.met import never_met
 from orchestrator.core.mirrors import touch
 from orchestrator.core.misses import count_misses, miss_probability
-from orchestrator.core.proxies import claims_across, find_proxied, is_thinned, up_to_relay
+from orchestrator.core.proxies import claims_across, find_proxied, up_to_relay
 from orchestrator.core.reshaped import CERTAINLY, PERHAPS, find_reshaped
 from orchestrator.core.routes import FORWARD, UNKNOWN, routes_in_use
 from orchestrator.core.sort import stable_order
@@ -71,12 +71,11 @@ def judge(
     corrected_ns: NDArray[np.int64],
     facts: Sequence[PointFacts],
     window: tuple[int, int] | None,
-    renumbered: NDArray[np.bool_],
 ) -> Verdicts:
-    """Return the verdict on every token; *renumbered* by flow: a device on the way changes its sequence numbers."""
+    """Return the verdict on every token."""
     verdicts = _begin(packets, tokens, corrected_ns, window)
     spans = find_spans(tokens, routes)
-    proxied = find_proxied(packets, tokens, spans, renumbered)
+    proxied = find_proxied(packets, tokens, spans, flows.count)
     this_side = up_to_relay(proxied, tokens, spans)
     slack = SLACK_NS + 2 * max(f.doubt_ns for f in facts)
     evidence = _examine_missing(packets, tokens, routes, this_side, verdicts, corrected_ns, slack)
@@ -93,9 +92,7 @@ def judge(
             _judge_group(packets, tokens, routes, verdicts, evidence, corrected_ns, facts, points, members)
     _excuse_proxied(packets, tokens, verdicts)
     across = np.isin(verdicts.verdict, (CONFIRMED, PROBABLE))
-    across &= claims_across(proxied, tokens, spans, verdicts.missing_at) | is_thinned(
-        packets, tokens, spans, renumbered
-    )
+    across &= claims_across(proxied, tokens, spans, verdicts.missing_at)
     verdicts.verdict[across] = UNDECIDED
     verdicts.reason[across] = PROXIED
     verdicts.missing_at[across] = -1

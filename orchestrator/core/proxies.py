@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.model.columns import FIN, RST, SYN, TCP
+from orchestrator.model.columns import RST, TCP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,11 +22,8 @@ if TYPE_CHECKING:
     from orchestrator.core.tokens import Tokens
     from orchestrator.model.columns import Packets
 
-FRESH, FRESH_RENUMBERED = 0.5, 0.02
-"""Share of what arrives behind a relay that nobody saw before it; a lossy capture before it leaves far less.
-
-Where a device renumbers everything, a relay that cuts data alike looks like it, but for some acknowledgements.
-"""
+FRESH = 0.5
+"""Share of what arrives behind a relay that nobody saw before it; a lossy capture before it leaves far less."""
 FEWEST = 4
 """Arrivals below which shares mean nothing."""
 
@@ -34,9 +31,9 @@ FEWEST = 4
 class Proxied:
     """By flow and cut (between a point and the next): whether the flow ends there and begins anew."""
 
-    def __init__(self, ends: NDArray[np.bool_]) -> None:
-        """Take *ends*, shape (flows, points - 1)."""
-        self.ends = ends
+    def __init__(self, ends: NDArray[np.bool_], sure: NDArray[np.bool_]) -> None:
+        """Take *ends*, shape (flows, points - 1), and where that is *sure* enough to be said, not only to acquit."""
+        self.ends, self.sure = ends, sure
         self._before = np.concatenate((np.zeros((len(ends), 1), np.int64), np.cumsum(ends, axis=1)), axis=1)
 
     def between(self, flow: NDArray[np.int32], low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -50,40 +47,45 @@ class Proxied:
         return found
 
     def segments(self, names: Sequence[str]) -> list[tuple[str, str, int]]:
-        """Return (near, far, flows) for every two neighbouring points with a relay between them."""
-        counts = self.ends.sum(axis=0).tolist()
+        """Return (near, far, flows) for every two neighbouring points with a relay between them for certain."""
+        counts = self.sure.sum(axis=0).tolist()
         return [(names[k], names[k + 1], n) for k, n in enumerate(counts) if n]
 
 
-def find_proxied(packets: Packets, tokens: Tokens, spans: Spans, renumbered: NDArray[np.bool_]) -> Proxied:
+def find_proxied(packets: Packets, tokens: Tokens, spans: Spans, flows: int) -> Proxied:
     """Return where TCP flows end and begin anew.
 
     Data and acknowledgements are looked at each for itself: a relay may pass segments as they come, but it acknowledges
     when it likes.
-
-    Args: *renumbered* by flow: its sequence numbers are others at some points (core.shifts).
     """
     points = tokens.row.shape[1]
-    ends = np.zeros((len(renumbered), max(points - 1, 0)), np.bool_)
+    ends, sure = np.zeros((2, flows, max(points - 1, 0)), np.bool_)
     first = tokens.first_row
     tcp = (packets.protocol[first] == TCP) & ((packets.flags[first] & RST) == 0) & ~tokens.ambiguous
     if points == 1 or not tcp.any():
-        return Proxied(ends)
+        return Proxied(ends, sure)
     data = packets.payload[first] > 0
-    most = np.repeat(np.where(renumbered, FRESH_RENUMBERED, FRESH), 2)
     for place in range(1, points):  # in the direction of travel
-        for kind in (tcp & data, tcp & ~data, tcp):
-            sent, arrived, fresh = (
-                np.bincount(spans.way[chosen], minlength=len(most))
-                for chosen in (
-                    kind & (spans.entered < place), kind & (spans.entered <= place) & (spans.left >= place),
-                    kind & (spans.entered == place),
-                )
-            )  # fmt: skip
-            odd = (sent >= FEWEST) & (arrived >= FEWEST) & (fresh > most * arrived)
-            odd |= (sent > 0) & (arrived > 0) & (fresh == arrived) & (kind is tcp)
+        for kind in (tcp & data, tcp & ~data):
+            sent, arrived, fresh = _passing(spans, kind, place, flows)
+            odd = (sent >= FEWEST) & (arrived >= FEWEST) & (fresh > FRESH * arrived)
             _mark(ends, spans, odd, place, points)
-    return Proxied(ends)
+        sent, arrived, fresh = _passing(spans, tcp, place, flows)
+        none_in_common = (sent > 0) & (arrived > 0) & (fresh == arrived)
+        _mark(ends, spans, none_in_common, place, points)
+        _mark(sure, spans, none_in_common & (sent >= FEWEST) & (arrived >= FEWEST), place, points)
+    return Proxied(ends, sure)
+
+
+def _passing(
+    spans: Spans, kind: NDArray[np.bool_], place: int, flows: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return by flow direction how many tokens of a *kind* entered before *place*, passed it, and entered there."""
+    sent = kind & (spans.entered < place)
+    passed = kind & (spans.entered <= place) & (spans.left >= place)
+    fresh = kind & (spans.entered == place)
+    counted = [np.bincount(spans.way[chosen], minlength=2 * flows) for chosen in (sent, passed, fresh)]
+    return counted[0], counted[1], counted[2]
 
 
 def _mark(ends: NDArray[np.bool_], spans: Spans, odd: NDArray[np.bool_], place: int, points: int) -> None:
@@ -114,21 +116,3 @@ def claims_across(proxied: Proxied, tokens: Tokens, spans: Spans, missing_at: ND
     near = np.where(spans.back, points - 1 - spans.left, spans.left)
     far = np.where(missing_at >= 0, missing_at, near)
     return proxied.between(tokens.flow, np.minimum(near, far), np.maximum(near, far))
-
-
-def is_thinned(packets: Packets, tokens: Tokens, spans: Spans, renumbered: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Say which tokens are bare acknowledgements of connections of which only the payload tells that they go on.
-
-    A relay that cuts data alike acknowledges it on either side as it likes; it does not keep identifications.
-    """
-    if not renumbered.any():
-        return np.zeros(len(tokens), np.bool_)
-    first = tokens.first_row
-    crossing = np.flatnonzero((spans.left > spans.entered) & renumbered[tokens.flow])
-    kept = packets.ip_id[first[crossing]] == packets.ip_id[tokens.row[crossing].max(axis=1)]
-    kept &= packets.ip_id[first[crossing]] > 0
-    total = np.bincount(tokens.flow[crossing], minlength=len(renumbered))
-    renumbered = renumbered & (2 * np.bincount(tokens.flow[crossing[kept]], minlength=len(renumbered)) < total + 1)
-    bare = (packets.protocol[first] == TCP) & (packets.payload[first] == 0) & (packets.tsval[first] == 0)
-    result: NDArray[np.bool_] = renumbered[tokens.flow] & bare & ((packets.flags[first] & (SYN | FIN | RST)) == 0)
-    return result

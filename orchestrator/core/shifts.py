@@ -1,31 +1,32 @@
 """Sequence numbers and timestamps that a device on the way replaces by others, a constant apart in each flow.
 
-Firewalls choose other initial sequence numbers, SYN proxies other timestamps.  Where no token of a TCP flow is seen at
-two points although both see its data, packets are told by payload instead; the shift must then be the same for all
-of them (ALGORITHMS A.7).  Numbers are brought back to those of the flow's first point before tokens are built.
+Firewalls choose other initial sequence numbers, SYN proxies other timestamps (ALGORITHMS A.7).  Where hardly a token of
+a TCP flow is seen at two points although both see its data, packets are told by what such devices leave alone: the
+timestamp, or the IP identification with the payload.  Payload alone would not do, for a relay passes that on in packets
+of its own.  The numbers are brought back to those of the flow's first point before tokens are built.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from orchestrator.core.identity_kernels import GOLDEN
 from orchestrator.core.sort import stable_order
 from orchestrator.model.columns import ACK, BRIEF_BYTES, MARK_FRAGMENT, MARK_TIMESTAMPS, RST, SYN, TCP, Packets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from orchestrator.core.flows import Flows
     from orchestrator.core.tokens import Tokens
 
-FEWEST_AGREEING = 3
-"""Packets that must show the same shift, unless a SYN with its own timestamp shows it."""
 MOSTLY = 0.9
+"""Share of the pairs that must show one shift."""
 FEWEST_PAYLOAD_BYTES = 8
 
 
@@ -34,11 +35,10 @@ class Shift:
     """What point ``far`` shows of one flow against the first point that sees it."""
 
     flow: int
-    near: int
     far: int
-    seq: tuple[int, int]
+    seq: tuple[int, ...] = (0, 0)
     """Added on the way, by direction (bit), modulo 2**32."""
-    tsval: tuple[int, int]
+    tsval: tuple[int, ...] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,73 +83,75 @@ def _suspects(packets: Packets, flows: Flows, tokens: Tokens) -> NDArray[np.int6
 
 
 def _of_flow(packets: Packets, point: NDArray[np.uint8], flows: Flows, rows: NDArray[np.int64]) -> list[Shift]:
-    """Return the shifts of one flow, whose *rows* are in order of points."""
-    near = int(point[rows[0]])
-    found = []
-    for far in np.unique(point[rows]).tolist()[1:]:
-        told = []
-        for bit in (0, 1):
-            mine = rows[flows.bit[rows] == bit]
-            pairs = _pairs(packets, mine[point[mine] == near], mine[point[mine] == far])
-            told.append(_agreed(packets, *pairs))
-        seq = [told[b].seq or told[1 - b].ack for b in (0, 1)]
-        tsval = [told[b].tsval or told[1 - b].tsecr for b in (0, 1)]
-        if any(seq) or any(tsval):
-            found.append(
-                Shift(flow=int(flows.of_row[rows[0]]), near=near, far=far, seq=(seq[0], seq[1]),
-                      tsval=(tsval[0], tsval[1]))
-            )  # fmt: skip
-    return found
+    """Return the shifts of one flow, whose *rows* are in order of points, each told from the nearest point that can."""
+    points = np.unique(point[rows]).tolist()
+    sides = [[rows[(flows.bit[rows] == bit) & (point[rows] == p)] for bit in (0, 1)] for p in points]
+    found: list[Shift] = [Shift(flow=int(flows.of_row[rows[0]]), far=points[0])]
+    for number in range(1, len(points)):
+        shift = replace(found[0], far=points[number])
+        for nearer in range(number - 1, -1, -1):
+            told = [_told(packets, sides[nearer][bit], sides[number][bit]) for bit in (0, 1)]
+            if any(told):
+                shift = _beyond(found[nearer], points[number], told)
+                break
+        found.append(shift)
+    return [s for s in found if any(s.seq) or any(s.tsval)]
 
 
-def _pairs(
-    packets: Packets, near: NDArray[np.int64], far: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], bool]:
-    """Return rows at both points that carry the same thing, by the first sign that pairs any, and whether it is sure.
+def _beyond(nearer: Shift, far: int, told: Sequence[_Told | None]) -> Shift:
+    """Return the shift at *far* from that at a nearer point and what the pairs of both directions told between them."""
+    own, other = [t or _Told() for t in told], [t or _Told() for t in told[::-1]]
+    return Shift(
+        flow=nearer.flow, far=far,
+        seq=tuple((nearer.seq[b] + (own[b].seq or other[b].ack)) % 2**32 for b in (0, 1)),
+        tsval=tuple((nearer.tsval[b] + (own[b].tsval or other[b].tsecr)) % 2**32 for b in (0, 1)),
+    )  # fmt: skip
 
-    Everything but the numbers themselves is the surest sign; the payload alone, or its checksum where it was cut, must
-    show the same shift several times.
-    """
-    best = (near[:0], far[:0])
-    for sign in (_by_all_else, _by_digest, _by_residue):
+
+def _told(packets: Packets, near: NDArray[np.int64], far: NDArray[np.int64]) -> _Told | None:
+    """Return what rows of one direction at two points tell of shifts between them; None where nothing pairs them."""
+    if len(_unique_pairs(packets, near, far, _by_numbers)[0]):
+        return _Told()
+    for sign in (_by_timestamp, _by_identification, _by_checksum):
         pairs = _unique_pairs(packets, near, far, sign)
-        if len(pairs[0]) and sign is _by_all_else:
-            return *pairs, True
-        if len(pairs[0]) > len(best[0]):
-            best = pairs
-    return *best, False
+        if len(pairs[0]):
+            return _agreed(packets, *pairs)
+    return None
 
 
-def _by_all_else(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return a key of all fields but sequence numbers and echoed timestamps; 0 where hardly anything is left."""
-    key = packets.tsval[rows].astype(np.uint64) << np.uint64(32)
-    key ^= packets.brief[rows].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    key ^= packets.payload[rows].astype(np.uint64) << np.uint64(16) ^ packets.ip_id[rows].astype(np.uint64)
-    key ^= packets.flags[rows].astype(np.uint64) << np.uint64(56)
-    numbered = packets.ip_id[rows] > 0
-    enough = (packets.tsval[rows] > 0) & (numbered | ((packets.flags[rows] & SYN) > 0))
-    enough |= numbered & (packets.payload[rows] >= FEWEST_PAYLOAD_BYTES) & _kept(packets, rows)
-    return np.where(enough, key, np.uint64(0))
+def _by_numbers(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return a key of both numbers and the length: nothing was replaced between such points; 0 without payload."""
+    key = packets.seq[rows].astype(np.uint64) << np.uint64(32) | packets.ack[rows].astype(np.uint64)
+    mixed = key * GOLDEN ^ packets.payload[rows].astype(np.uint64)
+    return np.where((packets.payload[rows] > 0) & (packets.ack[rows] > 0), mixed, np.uint64(0))
 
 
-def _kept(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Say whether as much payload was kept as the brief digest takes."""
-    kept: NDArray[np.bool_] = packets.kept[rows] >= np.minimum(packets.payload[rows], BRIEF_BYTES)
-    return kept
+def _by_timestamp(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return a key of timestamp, identification, payload and flags; 0 where timestamp or identification are missing."""
+    key = packets.tsval[rows].astype(np.uint64) << np.uint64(32) ^ _contents(packets, rows, packets.brief)
+    told = (packets.ip_id[rows] > 0) | ((packets.flags[rows] & SYN) > 0)
+    return np.where((packets.tsval[rows] > 0) & told, key, np.uint64(0))
 
 
-def _by_digest(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return a key of the payload's start; 0 where too little was kept."""
-    enough = (packets.payload[rows] >= FEWEST_PAYLOAD_BYTES) & _kept(packets, rows)
-    key = packets.brief[rows].astype(np.uint64) << np.uint64(32) | packets.payload[rows].astype(np.uint64)
-    return np.where(enough, key, np.uint64(0))
+def _by_identification(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return a key of identification, payload and flags; 0 where too little payload was kept, or none is numbered."""
+    kept = packets.kept[rows] >= np.minimum(packets.payload[rows], BRIEF_BYTES)
+    enough = (packets.ip_id[rows] > 0) & (packets.payload[rows] >= FEWEST_PAYLOAD_BYTES) & kept
+    return np.where(enough, _contents(packets, rows, packets.brief), np.uint64(0))
 
 
-def _by_residue(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return a key of the payload's checksum, its length and the IP identification; 0 without payload."""
-    key = packets.residue[rows].astype(np.uint64) << np.uint64(48)
-    key |= packets.ip_id[rows].astype(np.uint64) << np.uint64(32) | packets.payload[rows].astype(np.uint64)
-    return np.where((packets.payload[rows] > 0) & (packets.residue[rows] > 0), key, np.uint64(0))
+def _by_checksum(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return a key of identification, flags and what the checksum says of the payload, however little was kept."""
+    enough = (packets.ip_id[rows] > 0) & (packets.payload[rows] >= FEWEST_PAYLOAD_BYTES) & (packets.residue[rows] > 0)
+    return np.where(enough, _contents(packets, rows, packets.residue), np.uint64(0))
+
+
+def _contents(packets: Packets, rows: NDArray[np.int64], payload_sign: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return a key of identification, flags, length and a sign of the payload."""
+    key = payload_sign[rows].astype(np.uint64) * GOLDEN ^ packets.ip_id[rows].astype(np.uint64)
+    key ^= packets.payload[rows].astype(np.uint64) << np.uint64(16)
+    mixed: NDArray[np.uint64] = key ^ packets.flags[rows].astype(np.uint64) << np.uint64(56)
+    return mixed
 
 
 def _unique_pairs(
@@ -171,10 +173,8 @@ def _unique_pairs(
     return sides[0][1][left], sides[1][1][right]
 
 
-def _agreed(packets: Packets, near: NDArray[np.int64], far: NDArray[np.int64], sure: bool) -> _Told:  # noqa: FBT001
-    """Return the shifts on which the pairs agree; zeros where they do not."""
-    if not len(near) or (len(near) < FEWEST_AGREEING and not sure):
-        return _Told()
+def _agreed(packets: Packets, near: NDArray[np.int64], far: NDArray[np.int64]) -> _Told:
+    """Return the shifts on which the pairs agree, zeros where they do not."""
     acks = (packets.flags[near] & ACK) > 0
     stamped = (packets.marks[near] & packets.marks[far] & MARK_TIMESTAMPS) > 0
     echoes = stamped & (packets.tsecr[near] > 0) & (packets.tsecr[far] > 0)

@@ -206,13 +206,13 @@ def _segment_sizes(
         smallest = np.where(largest > 0, np.minimum(smallest, largest), smallest)
         longest = np.maximum(longest, largest)
     agreed = _agreed_sizes(packets, group)
-    # some point shows single segments, unless even its longest frame holds two of what the SYNs allow
-    usual = np.where(agreed < UNKNOWN, agreed, LONGEST_USUAL)
-    on_wire = (smallest < 2 * usual) & (2 * smallest > usual)
-    # nothing longer than the SYNs allow: single segments, though a point behind a black hole saw but short ones
-    on_wire &= longest > usual
-    piece = np.where(on_wire, smallest, usual)
-    return _Sizes(limit=np.where(agreed < UNKNOWN, agreed, np.maximum(piece, LONGEST_USUAL)), piece=piece)
+    # without a SYN, what no point shows smaller is let alone: it may be a jumbo frame
+    told = agreed < UNKNOWN
+    usual = np.where(told, agreed, np.maximum(np.where(smallest < UNKNOWN, smallest, 0), LONGEST_USUAL))
+    # some point shows single segments, smaller than the SYNs allow; but nothing longer than that, and all are single:
+    # a point behind a black hole saw but short ones
+    on_wire = (smallest <= usual) & (2 * smallest > usual) & (longest > usual)
+    return _Sizes(limit=usual, piece=np.where(on_wire, smallest, usual))
 
 
 def _agreed_sizes(packets: Packets, group: _Grouping) -> NDArray[np.int64]:

@@ -88,7 +88,7 @@ class Verdicts:
     missed: list[int] = field(default_factory=list)
     passed: list[int] = field(default_factory=list)
     """By point: tokens that provably passed it, seen there or not."""
-    proxied: Proxied = field(default_factory=lambda: Proxied(np.zeros((0, 0), np.bool_)))
+    proxied: Proxied = field(default_factory=lambda: Proxied(*np.zeros((2, 0, 0), np.bool_)))
     """Where connections end on the way and begin anew."""
     stall_ns: NDArray[np.int64] | None = None
     """By vanished token: until a copy of it got through, -1 where none did; None where nobody asked."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 WARM_UP_NS = 50_000_000
 LASTS_NS = 4_000_000_000
 CLAMPED_MSS = 1300
+PROXIED_SEQ, PROXIED_TSVAL = 3_111_222_333, 2_000_000_123
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Devices:
     second_nat: int | None = None
     balancer: int | None = None
     shifts_seq: int | None = None
+    syn_proxy: int | None = None
+    """Answers for the server at first: its sequence numbers and timestamps are others before it."""
     new_ids: int | None = None
     marks: int | None = None
     clamps: int | None = None
@@ -161,18 +164,22 @@ def _tap(case: Case, place: int) -> Tap:
     shift = 11_000 if past(devices.nat) else 0
     if past(devices.second_nat) and past(devices.nat):
         client, shift = "198.51.100.9", 15_000
+    # a mirror that shows both sides of a router needs one there
+    routed = place + 1 < case.points and devices.routers[place] > 0
+    mirrored = "copy" if how.mirrored == "both-ways" and not routed else how.mirrored
     draw = random.Random(case.seed + 1)
     client_seq, server_seq = draw.getrandbits(32), draw.getrandbits(32)
     view = View(
         hops=hops, hops_behind=total - hops, client=client, client_port_shift=shift,
         server="10.77.0.1" if past(devices.balancer) else None,
         client_seq=client_seq if past(devices.shifts_seq) else 0,
-        server_seq=server_seq if past(devices.shifts_seq) else 0,
+        server_seq=(server_seq if past(devices.shifts_seq) else 0) + (PROXIED_SEQ if past(devices.syn_proxy) else 0),
+        tsval=PROXIED_TSVAL if past(devices.syn_proxy) else 0,
         tos=0x28 if past(devices.marks) else None, mss=CLAMPED_MSS if past(devices.clamps) else None,
         new_ids=past(devices.new_ids),
     )  # fmt: skip
     return Tap(
         name=f"p{place}", place=place, view=view, clock=how.clock, shell=how.shell, snaplen=how.snaplen, miss=how.miss,
-        reports=how.reports, merges=how.merges, host_is_client=place == 0, mirrored=how.mirrored,
+        reports=how.reports, merges=how.merges, host_is_client=place == 0, mirrored=mirrored,
         mirror_loses=how.mirror_loses,
     )  # fmt: skip

@@ -65,7 +65,8 @@ def devices(draw: DrawFn, points: int) -> Devices:
     if relay is not None:  # it translates and numbers anew by itself
         return Devices(relay=relay, marks=somewhere())
     return Devices(
-        nat=somewhere(), second_nat=somewhere(), balancer=somewhere(), shifts_seq=somewhere(), new_ids=somewhere(),
+        nat=somewhere(), second_nat=somewhere(), balancer=somewhere(), shifts_seq=somewhere(), syn_proxy=somewhere(),
+        new_ids=somewhere(),
         marks=somewhere(), clamps=somewhere(),
         routers=draw(st.tuples(*[st.sampled_from((1, 1, 0, 2))] * 4)),
     )  # fmt: skip

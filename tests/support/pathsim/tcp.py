@@ -94,10 +94,15 @@ class Connection:
         packet = Wire(
             uid=-1, forward=side.forward, protocol=TCP, client=self.client, server=self.server, ip_id=number,
             seq=(side.isn + place) & M32, ack=(other.isn + side.got) & M32 if flags & ACK else 0, flags=flags,
-            times=times, mss=side.stack.mss + 12 if flags & SYN else 0, payload=payload, tos=self.tos,
+            times=times, mss=self._offered(side) if flags & SYN else 0, payload=payload, tos=self.tos,
         )  # fmt: skip
         side.unacked = 0
         self.net.send(packet, lambda p: self._arrive(p, place))
+
+    def _offered(self, side: _Side) -> int:
+        """Return the MSS option: what a segment would hold without the options of every segment."""
+        stamped = self.sides[True].stack.timestamps and self.sides[False].stack.timestamps
+        return side.stack.mss + (12 if stamped else 0)
 
     def _arm(self, side: _Side) -> None:
         """Start the retransmission timer anew."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from tests.support.pathsim.wire import TCP
+
 if TYPE_CHECKING:
     from orchestrator.model.result import Result
     from tests.support.pathsim.cases import Made
@@ -30,9 +32,23 @@ def false_claims(made: Made, result: Result) -> list[str]:
         for r in result.resets
         if r.origin == "network"
     ]
+    wrong += _wrong_explanations(made, result)
     inner = any(p.lost_on not in {None, 0, made.case.points} for p in made.sent)
     if result.headline.network == "yes" and not inner:
         wrong.append(f"headline: {result.headline.statement}")
+    return wrong
+
+
+def _wrong_explanations(made: Made, result: Result) -> list[str]:
+    """Return sentences that blame a device that is not there, or a mechanism: losses are drawn independently."""
+    devices = made.case.devices
+    there = {f"p{k - 1}-p{k}" for k in (devices.relay, devices.shifts_seq, devices.syn_proxy) if k is not None}
+    wrong = [f.statement for f in result.findings if f.kind == "relay" and f.id.removeprefix("relay-") not in there]
+    wrong += [
+        f.statement
+        for f in result.findings
+        if f.kind in {"mechanism", "translation"} and "random loss" not in f.statement
+    ]
     return wrong
 
 
@@ -66,7 +82,7 @@ def eligible(made: Made) -> set[int]:
     for packet in made.sent:
         if packet.lost_on is None or not 0 < packet.lost_on < made.case.points or packet.flags & 4:
             continue
-        if packet.lost_on == made.case.devices.relay:
+        if _hidden_by_device(made, packet):
             continue
         upstream = [t for t in made.taps if (t.place < packet.lost_on) == packet.forward]
         downstream = [t for t in made.taps if (t.place < packet.lost_on) != packet.forward]
@@ -76,6 +92,16 @@ def eligible(made: Made) -> set[int]:
         if packet.uid in seen[nearest.name] and sound and alike[_alike(made, packet)] == 1:
             found.add(packet.uid)
     return found
+
+
+def _hidden_by_device(made: Made, packet: Wire) -> bool:
+    """Say whether a relay, or a device that leaves nothing but TCP payload alone, stands where *packet* was lost."""
+    devices = made.case.devices
+    if packet.lost_on == devices.relay:
+        return True
+    renumbers = packet.lost_on in {devices.shifts_seq, devices.syn_proxy}
+    told = packet.times is not None and devices.syn_proxy is None
+    return packet.protocol == TCP and renumbers and not (told or (packet.ip_id and devices.new_ids is None))
 
 
 def _is_sound(made: Made, tap: Tap) -> bool:
