@@ -25,6 +25,8 @@ NEGLIGIBLE = 0.02
 """Expected wrong places among the losses of a segment below which a point without counters is believed."""
 SLACK_NS = 1_000_000
 """Times closer than this to the ends of a capture tell nothing."""
+FEWEST_BEFORE_OPEN = 2
+"""So few packets unseen before a point's first or behind its last may be misses as well as a capture begun later."""
 LONGEST_DELAY_NS = 20_000_000
 """How far from a gap a packet that some other point saw may have fallen into it."""
 
@@ -46,6 +48,7 @@ def count_misses(
     alike = (packets.ip_id[first] == 0) | tokens.unnumbered[way]
     usable &= ~(tcp & alike & ((packets.payload[first] == 0) | (packets.tsval[first] == 0)))
     ways = int(way.max()) + 1 if len(way) else 0
+    hinted = False
     for route, direction, members in routes_in_use(routes):
         line = routes.points[route] if direction == FORWARD else routes.points[route][::-1]
         inside = members[usable[members]]
@@ -60,12 +63,14 @@ def count_misses(
             met[way[inside[seen[:, column]]]] = True
             gone = inside[proved[:, column] & ~seen[:, column]]
             gone = gone[met[way[gone]] & ~np.isin(packets.protocol[first[gone]], facts[point].cut_protocols)]
-            gone = gone[_while_open(verdicts, facts[point], gone, inside[seen[:, column]])]
+            during = _while_open(verdicts, facts[point], gone, inside[seen[:, column]])
+            hinted |= 0 < len(gone) - np.count_nonzero(during) <= FEWEST_BEFORE_OPEN
+            gone = gone[during]
             missed[point] += len(gone)
             saw[point] += int(seen[:, column].sum())
             passed[point] += len(gone) + int((proved[:, column] & seen[:, column]).sum())
     verdicts.missed, verdicts.passed = missed.tolist(), passed.tolist()
-    verdicts.some_missed = bool(missed.any()) or any(f.kernel_drops for f in facts)
+    verdicts.some_missed = bool(missed.any()) or hinted or any(f.kernel_drops for f in facts)
     verdicts.miss_rate = [m / (m + s) if m + s else 0.0 for m, s in zip(missed.tolist(), saw.tolist(), strict=True)]
 
 

@@ -90,10 +90,12 @@ def _passing(
 
 def _mark(ends: NDArray[np.bool_], spans: Spans, odd: NDArray[np.bool_], place: int, points: int) -> None:
     """Write down the flows whose directions *odd* end before *place*; changes *ends*."""
-    ways, first = np.unique(spans.way, return_index=True)
-    chosen = odd[ways]
-    cut = np.where(spans.back[first[chosen]], points - 1 - place, place - 1)
-    ends[ways[chosen] >> 1, cut] = True
+    if not odd.any():
+        return
+    back = np.zeros(len(odd), np.bool_)
+    back[spans.way[spans.back]] = True
+    ways = np.flatnonzero(odd)
+    ends[ways >> 1, np.where(back[ways], points - 1 - place, place - 1)] = True
 
 
 def up_to_relay(proxied: Proxied, tokens: Tokens, spans: Spans) -> Spans:

@@ -96,7 +96,7 @@ def _poisson_below(count: int, mean: float) -> float:
     top = float(logs.max())
     parts = logs - top
     # what is left out is zero in a double: sums come out the same to the last bit
-    return min(1.0, math.exp(top) * math.fsum(map(math.exp, parts[parts > SMALLEST_LOG].tolist())))
+    return min(1.0, math.exp(top) * math.fsum(np.exp(parts[parts > SMALLEST_LOG]).tolist()))
 
 
 @functools.lru_cache(maxsize=4)
