@@ -21,7 +21,7 @@ from orchestrator.core.ladder_kernels import (
     examine,
     unwrap,
 )
-from orchestrator.core.met import never_met
+from orchestrator.core.met import come_unseen, never_met
 from orchestrator.core.mirrors import touch
 from orchestrator.core.misses import count_misses, miss_probability
 from orchestrator.core.proxies import claims_across, find_proxied, up_to_relay
@@ -97,8 +97,10 @@ def judge(
     verdicts.reason[across] = PROXIED
     verdicts.missing_at[across] = -1
     unknown = (routes.direction == UNKNOWN) & verdicts.counted
+    unknown |= come_unseen(packets, tokens, spans, verdicts)
     verdicts.verdict[unknown] = UNDECIDED
     verdicts.reason[unknown] = BLIND
+    verdicts.missing_at[unknown] = -1
     return verdicts
 
 

@@ -1,4 +1,4 @@
-"""Has a point ever seen a client? A filter made for an address is blind to it behind a translation nobody declared."""
+"""Has a point ever seen this client, this flow? Behind a translation nobody declared it knows them by other names."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.core.routes import REVERSE
+from orchestrator.core.verdicts import CONFIRMED, PROBABLE
+from orchestrator.model.columns import RST, TCP
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from orchestrator.core.routes import Routes
+    from orchestrator.core.spans import Spans
     from orchestrator.core.tokens import Tokens
+    from orchestrator.core.verdicts import Verdicts
     from orchestrator.model.columns import Packets
 
 
@@ -54,3 +58,41 @@ def _seen_at(packets: Packets, rows: NDArray[np.int32], clients: NDArray[np.uint
     ])  # fmt: skip
     result: NDArray[np.bool_] = known[which.reshape(-1)]
     return result
+
+
+def come_unseen(packets: Packets, tokens: Tokens, spans: Spans, verdicts: Verdicts) -> NDArray[np.bool_]:
+    """Say which claims accuse a segment that their flow crosses the other way without being seen behind it.
+
+    What comes from there was there, in a shape that those points know as another flow, or by a way that they do not
+    watch; what goes there is then as invisible to them.
+    """
+    found = np.zeros(len(tokens), np.bool_)
+    claims = np.flatnonzero(np.isin(verdicts.verdict, (CONFIRMED, PROBABLE)) & (verdicts.missing_at >= 0))
+    if not len(claims):
+        return found
+    seen = _seen_by_way(packets, tokens, spans, tokens.flow[claims])
+    places = np.arange(tokens.row.shape[1])
+    last, back = verdicts.last_seen[claims, None], spans.back[claims, None]
+    beyond = np.where(back, places < last, places > last)
+    way = spans.way[claims]
+    nothing = ~((seen[way] | seen[way ^ 1]) & beyond).any(axis=1)
+    comes = (seen[way ^ 1] & ~beyond).any(axis=1)
+    found[claims[nothing & comes]] = True
+    return found
+
+
+def _seen_by_way(packets: Packets, tokens: Tokens, spans: Spans, flows: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Return for every flow direction and point whether that saw anything of it, of *flows* alone.
+
+    Resets are left out: a device may have sent them.
+    """
+    ways = 2 * (int(tokens.flow.max()) + 1)
+    asked = np.zeros(ways // 2, np.bool_)
+    asked[flows] = True
+    of_these = np.flatnonzero(asked[tokens.flow])
+    first = tokens.first_row[of_these]
+    of_these = of_these[(packets.protocol[first] != TCP) | ((packets.flags[first] & RST) == 0)]
+    seen = np.zeros((ways, tokens.row.shape[1]), np.bool_)
+    for point in range(tokens.row.shape[1]):
+        seen[spans.way[of_these[tokens.row[of_these, point] >= 0]], point] = True
+    return seen
