@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orchestrator.core.sort_kernels import sort_by_digits
+from orchestrator.core.sort_kernels import DIGIT_BITS, count_into, settle_prefixes, sort_by_digits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+SPARE_BITS = 10
+"""Bits of a hash beyond those that number its places: one place in a thousand shares them with another value."""
 WORTH_IT = 4096
 """Rows below which NumPy is done sooner."""
 
@@ -31,6 +33,34 @@ def stable_order(*keys: NDArray[Any]) -> NDArray[np.int64]:
         if sort_by_digits(lifted, order, spare_key, spare_order, bits):
             order, spare_order = spare_order, order
     return order
+
+
+def together(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return the places of *hashes* with equal ones together, ascending among themselves; groups in no set order."""
+    count = len(hashes)
+    if count < WORTH_IT:
+        return np.argsort(hashes, kind="stable")
+    bits = DIGIT_BITS * -(-(count.bit_length() + SPARE_BITS) // DIGIT_BITS)
+    order = np.arange(count, dtype=np.int64)
+    spare_order, spare_key = np.empty_like(order), np.empty_like(hashes)
+    shift = np.uint64(64 - bits)
+    if sort_by_digits(hashes >> shift, order, spare_key, spare_order, bits):
+        order = spare_order
+    settle_prefixes(hashes, order, shift)
+    return order
+
+
+def by_group(order: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return *order*, places in some order, with those of one group together, groups ascending.
+
+    Args: group by place, small numbers from 0 on.
+    """
+    if not len(order):
+        return order
+    counts = np.bincount(group[order])
+    out = np.empty_like(order)
+    count_into(order, group, np.cumsum(counts) - counts, out)
+    return out
 
 
 def number_values(values: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

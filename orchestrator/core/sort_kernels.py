@@ -45,3 +45,34 @@ def sort_by_digits(key, order, spare_key, spare_order, bits):
         order, spare_order = spare_order, order
         swapped = 1 - swapped
     return swapped
+
+
+@kernel
+def settle_prefixes(key, order, shift):
+    """Put equal keys together where several share what remains of them above *shift* bits.
+
+    Args: key uint64[:] by place; order int64[:] places by that remainder, changed.
+    """
+    begin = 0
+    while begin < order.size:
+        end = begin + 1
+        mixed = False
+        while end < order.size and key[order[end]] >> shift == key[order[begin]] >> shift:
+            mixed |= key[order[end]] != key[order[begin]]
+            end += 1
+        if mixed:
+            part = order[begin:end].copy()
+            order[begin:end] = part[np.argsort(key[part], kind="mergesort")]
+        begin = end
+
+
+@kernel
+def count_into(order, group, starts, out):
+    """Write *order* to *out* with the members of each group together, in the order given.
+
+    Args: order int64[:] places; group int64[:] by place; starts int64[:] by group, changed: where each begins in out.
+    """
+    for k in range(order.size):
+        g = group[order[k]]
+        out[starts[g]] = order[k]
+        starts[g] += 1

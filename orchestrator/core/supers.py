@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.core.flows import find_flows
+from orchestrator.core.identity_kernels import GOLDEN
 from orchestrator.core.sort import number_values
 from orchestrator.model.columns import (
     CWR,
@@ -169,7 +170,7 @@ def _is_seen_cut(
 
     def key(at: NDArray[np.int64], of: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.uint64]:
         state = of.astype(np.uint64) << np.uint64(32) ^ packets.seq[at].astype(np.uint64)
-        state = (state ^ packets.ip_id[at].astype(np.uint64) << np.uint64(40)) * np.uint64(0x9E3779B97F4A7C15)
+        state = (state ^ packets.ip_id[at].astype(np.uint64) << np.uint64(40)) * GOLDEN
         state ^= packets.tsval[at].astype(np.uint64) << np.uint64(16) ^ length.astype(np.uint64)
         mixed: NDArray[np.uint64] = (state ^ state >> np.uint64(29)) * np.uint64(0xBF58476D1CE4E5B9)
         return mixed

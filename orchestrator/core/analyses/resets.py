@@ -47,7 +47,7 @@ class _Context:
 
     def __init__(self, packets: Packets, tokens: Tokens, verdicts: Verdicts) -> None:
         self.packets, self.tokens, self.verdicts = packets, tokens, verdicts
-        way = tokens.flow.astype(np.int64) * 2 + tokens.bit
+        way = tokens.way
         self.way = way
         self.order = stable_order(verdicts.time_ns, way)
         self.sorted_way = way[self.order]
