@@ -125,13 +125,34 @@ def _renumbered(
 ) -> NDArray[np.bool_]:  # fmt: skip
     """Say for each flow direction whether some device on the way changes the IP identification.
 
-    Only packets that are told apart without it speak.  Directions without such packets follow the others.
+    Only packets that are told apart without it speak.  Directions that show none at some point follow there the
+    others from the same host, those that show none at all every other one.
     """
-    total, different = np.zeros((2, 2 * flows.count, points), np.int64)
+    total, different, present = np.zeros((3, 2 * flows.count, points), np.int64)
     if points > 1:
-        compare_numbers(rows, key, point, flows.of_row, flows.bit, packets.ip_id, total, different)
-    mostly = 10 * different > 9 * total
-    everywhere = bool((10 * different.sum(axis=0) > 9 * total.sum(axis=0)).any())
-    silent = total.sum(axis=1) == 0
-    result: NDArray[np.bool_] = mostly.any(axis=1) | (silent & everywhere)
-    return result
+        compare_numbers(rows, key, point, flows.of_row, flows.bit, packets.ip_id, total, different, present)
+    told = _mostly(different, total)
+    silent = (total == 0) & (present > 0)
+    told[total.sum(axis=1) == 0] |= _mostly(different.sum(axis=0), total.sum(axis=0))
+    if silent.any() and told.any():
+        sender = _senders(packets, flows)
+        from_host = np.zeros((int(sender.max()) + 1, 2, points), np.int64)
+        np.add.at(from_host, sender, np.stack((different, total), axis=1))
+        told |= silent & _mostly(from_host[:, 0], from_host[:, 1])[sender]
+    return np.asarray(told.any(axis=1))
+
+
+def _mostly(different: NDArray[np.int64], total: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.asarray(10 * different > 9 * total)
+
+
+def _senders(packets: Packets, flows: Flows) -> NDArray[np.int64]:
+    """Return by flow direction a number of the address that it comes from."""
+    rows = flows.tuples
+    sides = [(packets.src_hi[rows], packets.src_lo[rows]), (packets.dst_hi[rows], packets.dst_lo[rows])]
+    ends = np.concatenate([np.stack(side, axis=1) for side in sides])
+    _, number = np.unique(ends, axis=0, return_inverse=True)
+    way = flows.of_tuple.astype(np.int64) * 2 + flows.bit[rows]
+    found = np.zeros(2 * flows.count, np.int64)
+    found[np.concatenate((way, way ^ 1))] = number.reshape(-1)
+    return found

@@ -30,12 +30,12 @@ def key_rows(rows, identity, flow, bit, key):
 
 
 @kernel
-def compare_numbers(rows, key, point, flow, bit, ip_id, total, different):
+def compare_numbers(rows, key, point, flow, bit, ip_id, total, different, present):
     """Count by flow direction and point how often the IP identification differs from that at the point before.
 
     Args: rows int64[:] by key, then ascending; key uint64[:] by place; by row: point uint8[:], flow int32[:], bit
-    uint8[:], ip_id uint16[:]; outputs total, different int64[:, :] by direction and point. Packets that one point shows
-    under several numbers are left out: they are several.
+    uint8[:], ip_id uint16[:]; outputs total, different, present int64[:, :] by direction and point, the last of all
+    rows. Packets that one point shows under several numbers are left out of the others: they are several.
     """
     begin = 0
     while begin < rows.size:
@@ -46,11 +46,13 @@ def compare_numbers(rows, key, point, flow, bit, ip_id, total, different):
             if point[before] == point[here] and ip_id[before] != ip_id[here]:
                 clear = False
             end += 1
-        if clear:
-            for k in range(begin + 1, end):
-                before, here = rows[k - 1], rows[k]
+        for k in range(begin, end):
+            here = rows[k]
+            way = np.int64(flow[here]) * 2 + np.int64(bit[here])
+            present[way, point[here]] += 1
+            if clear and k > begin:
+                before = rows[k - 1]
                 if point[before] != point[here]:
-                    way = np.int64(flow[here]) * 2 + np.int64(bit[here])
                     total[way, point[here]] += 1
                     if ip_id[before] != ip_id[here]:
                         different[way, point[here]] += 1
