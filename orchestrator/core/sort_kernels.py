@@ -76,3 +76,32 @@ def count_into(order, group, starts, out):
         g = group[order[k]]
         out[starts[g]] = order[k]
         starts[g] += 1
+
+
+@kernel
+def first_places(values, table, number, first):
+    """Number the distinct *values* in order of appearance; return how many there are, -1 where *first* is too short.
+
+    Args: values uint64[:], already hashes; table int64[:] of -1, its size a power of two at least twice that of first,
+    changed; outputs number int64[:] by place, first int64[:] by number: where it was met first.
+    """
+    mask = table.size - 1
+    count = 0
+    last = np.int64(-1)
+    for k in range(values.size):
+        value = values[k]
+        if k > 0 and value == values[k - 1]:
+            number[k] = last
+            continue
+        at = np.int64((value ^ (value >> np.uint64(32))) & np.uint64(mask))
+        while table[at] >= 0 and values[first[table[at]]] != value:
+            at = (at + 1) & mask
+        if table[at] < 0:
+            if count == first.size:
+                return -1
+            table[at] = count
+            first[count] = k
+            count += 1
+        last = table[at]
+        number[k] = last
+    return count
