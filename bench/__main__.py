@@ -112,7 +112,10 @@ def _jobs(settings: Settings, captures: Captures, scratch: Path) -> list[Job]:
     jobs += [
         analysing(one, scratch) for pairs in _series(settings, captures).values() for pair in pairs for one in pair
     ]
-    return list({job.key: job for job in reversed(jobs)}.values())[::-1]
+    unique: dict[tuple[str, str], Job] = {}
+    for job in jobs:
+        unique.setdefault(job.key, job)
+    return list(unique.values())
 
 
 def _series(settings: Settings, captures: Captures) -> dict[str, list[tuple[Truth, Truth]]]:

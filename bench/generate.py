@@ -40,11 +40,12 @@ def generate(folder: Path, scenario: Scenario) -> Truth:
     folder.mkdir(parents=True, exist_ok=True)
     flows = _flows(scenario)
     rows, times = _played(flows, scenario)
+    twins = _twins(rows, flows)
     lost, packets = [], []
     for point, name in enumerate(scenario.names):
         order = _order(times[:, point])
         _write(folder / f"{name}.pcap", scenario, point, flows, rows, order, times[order, point])
-        lost.append(_lost_at(point, rows[order], times[order, point], flows))
+        lost.append(_lost_at(point, rows[order], times[order, point], flows, twins[order]))
         packets.append(len(order))
     truth = Truth(folder, scenario, np.concatenate(lost), tuple(packets), START_NS)
     truth.save()
@@ -88,7 +89,22 @@ def _order(passed: NDArray[np.int64]) -> NDArray[np.int64]:
     return seen[np.argsort(passed[seen], kind="stable")]
 
 
-def _lost_at(point: int, rows: NDArray[np.void], times: NDArray[np.int64], flows: NDArray[np.void]) -> NDArray[np.void]:
+def _twins(rows: NDArray[np.void], flows: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Return which packets are bit for bit another one: IPv6 acknowledgements that are repeated within a millisecond.
+
+    If one of two such packets is lost, nothing in the captures tells which of them it was.
+    """
+    twins = np.zeros(len(rows), np.bool_)
+    alike = np.flatnonzero((rows["size"] == 0) & (flows["v6"][rows["flow"]] == 1))
+    same = rows[alike][["flow", "up", "flags", "seq", "ack", "tsval", "tsecr"]]
+    _, kind, count = np.unique(same, return_inverse=True, return_counts=True)
+    twins[alike] = count[kind] > 1
+    return twins
+
+
+def _lost_at(
+    point: int, rows: NDArray[np.void], times: NDArray[np.int64], flows: NDArray[np.void], twins: NDArray[np.bool_]
+) -> NDArray[np.void]:
     """Return the packets in a file that no later point saw."""
     frames = np.flatnonzero(rows["last"] == point)
     gone, when = rows[frames], times[frames]
@@ -97,7 +113,8 @@ def _lost_at(point: int, rows: NDArray[np.void], times: NDArray[np.int64], flows
     pure = (gone["size"] == 0) & (gone["flags"] == ACK)
     lost["kind"] = np.where(flows["kind"][gone["flow"]] == DATAGRAMS, DATAGRAM, np.where(pure, PURE_ACK, DATA))
     if len(frames):
-        lost["eligible"] = (when >= times[0] + EDGE_NS) & (when <= times[-1] - EDGE_NS)
+        inside = (when >= times[0] + EDGE_NS) & (when <= times[-1] - EDGE_NS)
+        lost["eligible"] = inside & ~twins[frames]
     return lost
 
 

@@ -71,7 +71,7 @@ def start_goals(measured: Measured, small: Truth) -> list[Goal]:
     return [
         Goal("analyse of 2 × 1,000 packets, warm", 1.0, "s", measured[group, ANALYSE].median("wall_s")),
         Goal("the same with nothing compiled", 30.0, "s", took_s),
-        Goal("… and that is announced", 1.0, "", announced, at_least=True),
+        Goal("announcements of that on the screen", 1.0, "", announced, at_least=True),
     ]
 
 

@@ -20,7 +20,8 @@ EDGE_NS = 3 * SECOND_NS
 """What is lost nearer than this to an end of the captures may rightly be left undecided."""
 FOUND_AT_LEAST = 0.99
 LOST = np.dtype([("point", "i1"), ("frame", "i8"), ("up", "?"), ("kind", "u1"), ("eligible", "?")])
-"""A lost packet: the point that saw it last, its frame number there from 1, and whether it must be found."""
+"""A lost packet: the point that saw it last, its frame number there from 1, and whether it must be found: not at an end
+of the captures, and not one of several that are bit for bit the same."""
 DATA, PURE_ACK, DATAGRAM = 0, 1, 2
 
 

@@ -83,6 +83,8 @@ def test_growth_takes_the_fixed_cost_off(tmp_path):
     goals = {goal["goal"]: goal["value"] for goal in json.loads(figures.read_text(encoding="utf-8"))["goals"]}
     assert sum("spread" in goal and value is not None for goal, value in goals.items()) == 2
     assert done.stdout.count("3 × 3,000 packets") == 2
+    headings = [line for line in done.stdout.splitlines() if line.endswith("bytes kept") and not line.startswith(" ")]
+    assert len(headings) == len(set(headings)) == 5
 
 
 @needs_wireshark

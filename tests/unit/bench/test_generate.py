@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import pytest
@@ -151,6 +152,21 @@ def _check_receiver(frames, data_goes_up):
             assert (ack - said.get(flow, ack)) & 0xFFFFFFFF < 1 << 31, "an acknowledgement is taken back"
             said[flow] = ack
     assert all(ack == highest[flow] for flow, ack in said.items()), "at the end, all is acknowledged"
+
+
+def test_what_must_be_found_can_be_told_from_all_others(tmp_path):
+    """Acknowledgements that repeat each other bit for bit are lost as well, but nobody can say which."""
+    truth = generate(tmp_path, replace(SOME, packets=20_000, loss=0.05))
+    twins = 0
+
+    for point, path in enumerate(truth.files):
+        frames = read(path)
+        seen = Counter(frame.body for frame in frames)
+        for row in truth.lost[truth.lost["point"] == point]:
+            alone = seen[frames[int(row["frame"]) - 1].body] == 1
+            assert alone or not row["eligible"]
+            twins += not alone
+    assert 0 < twins < truth.lost["eligible"].sum() / 10
 
 
 def test_clocks_are_as_wrong_as_they_should_be(tmp_path):
