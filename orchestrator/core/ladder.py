@@ -73,7 +73,7 @@ def judge(
     window: tuple[int, int] | None,
 ) -> Verdicts:
     """Return the verdict on every token."""
-    verdicts = _begin(packets, tokens, corrected_ns, window)
+    verdicts = _begin(packets, tokens, flows.count, corrected_ns, window)
     spans = find_spans(tokens, routes)
     proxied = find_proxied(packets, tokens, spans, flows.count)
     this_side = up_to_relay(proxied, tokens, spans)
@@ -125,7 +125,7 @@ def _excuse_proxied(packets: Packets, tokens: Tokens, verdicts: Verdicts) -> Non
 
 
 def _begin(
-    packets: Packets, tokens: Tokens, corrected_ns: NDArray[np.int64], window: tuple[int, int] | None
+    packets: Packets, tokens: Tokens, flows: int, corrected_ns: NDArray[np.int64], window: tuple[int, int] | None
 ) -> Verdicts:
     """Fill in times, stream places and the window."""
     count = len(tokens)
@@ -138,9 +138,10 @@ def _begin(
     acked = np.full(count, -1, np.int64)
     first = tokens.first_row
     tcp = np.flatnonzero(packets.protocol[first] == TCP)
+    last, place, opened = np.full((3, flows, 2), -1, np.int64)
     unwrap(
-        by_group(tcp[nearly_sorted(time[tcp])], tokens.flow), first, tokens.flow, tokens.bit, packets.seq, packets.ack,
-        packets.flags, packets.payload, start, end, acked,
+        tcp[nearly_sorted(time[tcp])], first, tokens.flow, tokens.bit, packets.seq, packets.ack, packets.flags,
+        packets.payload, last, place, opened, np.zeros(flows, np.int64), start, end, acked,
     )  # fmt: skip
     counted = np.ones(count, np.bool_) if window is None else (time >= window[0]) & (time <= window[1])
     flag = [np.zeros(count, np.bool_) for _ in range(4)]
