@@ -131,7 +131,10 @@ def _comes_changed(context: _Context, token: int, first: int, upstream: Sequence
     passes it on as it is and changes all that follows.
     """
     packets, tokens = context.packets, context.tokens
-    own = context.same_way(int(context.way[token]))
+    way = int(context.way[token])
+    if context.verdicts.islands[[[way], [way ^ 1]], [first, *upstream]].any():
+        return True
+    own = context.same_way(way)
     own = own[(packets.flags[tokens.first_row[own]] & (RST | SYN)) == 0]
     own = own[tokens.row[own, first] >= 0]
     return bool(len(own)) and not (tokens.row[own][:, upstream] >= 0).any()
