@@ -6,12 +6,13 @@ is contiguous.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -162,23 +163,30 @@ class Packets:
         return cls.gathered([list(t.blocks) for t in tables])
 
     @classmethod
-    def gathered(cls, parts: Sequence[list[NDArray[Any]]]) -> Packets:
+    def gathered(cls, parts: Sequence[list[NDArray[Any]]], run: Callable[..., Iterable[object]] = map) -> Packets:
         """Return one table of the blocks of several, which are taken out of *parts* as they are done with.
 
         Columns in which nothing stands, such as those of mirrors, are left as zeros that take no memory.
+
+        Args: run calls a function on every member of lists, like map, perhaps several at a time.
         """
-        count = sum(part[0].shape[1] for part in parts)
+        if not parts:
+            return cls.allocate(0)
+        counts = [part[0].shape[1] for part in parts]
+        starts = (np.cumsum(counts) - counts).tolist()
         blocks: list[NDArray[Any]] = []
         for kind, names in SCHEMA.items():
-            block = np.zeros((len(names), count), dtype=kind)
-            start = 0
-            for part in parts:
-                source = part.pop(0)
-                for number, column in enumerate(source):
-                    if column.any():
-                        block[number, start : start + len(column)] = column
-                start += source.shape[1]
+            block = np.zeros((len(names), sum(counts)), dtype=kind)
+            columns = [
+                (block[k, at : at + n], p[0][k])
+                for p, at, n in zip(parts, starts, counts, strict=True)
+                for k in range(len(names))
+            ]
+            deque(run(_fill, *zip(*columns, strict=True)), maxlen=0)
             blocks.append(block)
+            del columns
+            for part in parts:
+                del part[0]
         return cls(blocks)
 
     def split(self, counts: Sequence[int]) -> list[Packets]:
@@ -192,6 +200,12 @@ class Packets:
     def take(self, rows: NDArray[np.int64] | slice) -> Packets:
         """Return the packets at *rows*."""
         return Packets([block[:, rows] for block in self.blocks])
+
+
+def _fill(target: NDArray[Any], source: NDArray[Any]) -> None:
+    """Copy a column, unless nothing stands in it: zeros that were never written take no memory."""
+    if source.any():
+        target[:] = source
 
 
 def _whole(tables: Sequence[Packets]) -> Packets | None:

@@ -92,10 +92,10 @@ def index_points(points: Sequence[Sequence[Path]]) -> list[PointIndex]:
     with ThreadPoolExecutor(THREADS) as pool:
         jobs = [[pool.submit(_read, path) for path in files] for files in points]
         read = [_in_order([job.result() for job in jobs_of_point]) for jobs_of_point in jobs]
-    del jobs
-    files = [tuple(f for _, f in parts) for parts in read]
-    counts = [tuple(p[0].shape[1] for p, _ in parts) for parts in read]
-    whole = Packets.gathered([blocks for parts in read for blocks, _ in parts])
+        del jobs
+        files = [tuple(f for _, f in parts) for parts in read]
+        counts = [tuple(p[0].shape[1] for p, _ in parts) for parts in read]
+        whole = Packets.gathered([blocks for parts in read for blocks, _ in parts], pool.map)
     tables = whole.split([sum(c) for c in counts])
     indexes = [PointIndex(*index) for index in zip(tables, files, counts, strict=True)]
     failures = [index.unreadable for index in indexes]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,11 +36,17 @@ def flow_key(packets: Packets, row: int) -> FlowKey:
     family = int(packets.family[row])
     return FlowKey(
         protocol=PROTOCOLS.get(int(packets.protocol[row]), f"ip-{int(packets.protocol[row])}"),
-        src=str(address(int(packets.src_hi[row]), int(packets.src_lo[row]), family)),
+        src=_written(int(packets.src_hi[row]), int(packets.src_lo[row]), family),
         sport=int(packets.sport[row]),
-        dst=str(address(int(packets.dst_hi[row]), int(packets.dst_lo[row]), family)),
+        dst=_written(int(packets.dst_hi[row]), int(packets.dst_lo[row]), family),
         dport=int(packets.dport[row]),
     )
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _written(high: int, low: int, family: int) -> str:
+    """Return an address as text; a few stand in most flows."""
+    return str(address(high, low, family))
 
 
 class _Context:
