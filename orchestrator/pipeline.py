@@ -19,6 +19,7 @@ from orchestrator.core.conclude import conclude
 from orchestrator.core.expect import hold_against
 from orchestrator.core.grounds import Grounds
 from orchestrator.errors import EvidenceError, InputError
+from orchestrator.memory import freed_memory_kept
 from orchestrator.model.result import PathResult, PointResult, Result
 from orchestrator.model.run import POINT_NAME, FileRecord, PointRecord, RunRecord
 from orchestrator.pcap.cut import select
@@ -193,6 +194,7 @@ def _copy_hashed(source: Path, target: Path) -> str:
     return state.hexdigest()
 
 
+@freed_memory_kept()
 def _work_out(run: RunDirectory, *, check_order: bool, only_fates: bool = False) -> _Stage:
     """Index, align, match and judge a run."""
     record = run.read_record()
