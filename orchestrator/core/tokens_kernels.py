@@ -57,7 +57,7 @@ def compare_numbers(key, what, total, different, present):
 
     Args: key uint64[:], what uint64[:] of describe_rows, rows by key, then ascending; outputs total, different, present
     int64[:, :] by direction and point, the last of all rows. Packets that one point shows under several numbers are
-    left out of the others: they are several.
+    left out of the others, for they are several; so are those without a number, which devices leave so.
     """
     begin = 0
     while begin < key.size:
@@ -71,7 +71,7 @@ def compare_numbers(key, what, total, different, present):
         for k in range(begin, end):
             here = point_of(what[k])
             present[way, here] += 1
-            if clear and k > begin and point_of(what[k - 1]) != here:
+            if clear and k > begin and point_of(what[k - 1]) != here and number_of(what[k]) | number_of(what[k - 1]):
                 total[way, here] += 1
                 if number_of(what[k]) != number_of(what[k - 1]):
                     different[way, here] += 1

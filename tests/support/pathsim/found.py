@@ -314,4 +314,17 @@ FOUND: dict[str, Case] = {
         ),
         traffic=Traffic(connections=3, turns=1, turn_bytes=500, ending="none"),
     ),
+    "a new identification that is the old one by chance": Case(
+        seed=21946,
+        loss=(0.0, 0.08, 0.2, 0.02),
+        jitter_us=5,
+        stack=Stack(window=4, delayed_ack=True),
+        devices=Devices(shifts_seq=2, new_ids=1, routers=(0, 1, 1, 0)),
+        captures=(
+            Point(clock=Clock(drift_ppm=-200)),
+            Point(clock=Clock(offset_ns=37123000, drift_ppm=300), shell="vlan", reports=True, mirror_loses=0.02),
+            Point(clock=Clock(offset_ns=7250000000), snaplen=128, reports=True),
+        ),
+        traffic=Traffic(turns=7, turn_bytes=500, questions=25, pings=20),
+    ),
 }
