@@ -148,8 +148,8 @@ def analyse(
     frames = _frames(whole_point, len(observed))[origin]
     resets = locate_resets(packets, tokens, routes, verdicts, kind, facts, names, frames)
     scene = Scene(
-        packets=packets, tokens=tokens, routes=routes, verdicts=verdicts, kind=kind, corrected_ns=corrected,
-        facts=facts, names=names, clocks_agree=agree,
+        packets=packets, raw=split.packets, frames=frames, tokens=tokens, routes=routes, verdicts=verdicts, kind=kind,
+        corrected_ns=corrected, facts=facts, names=names, clocks_agree=agree,
     )  # fmt: skip
     copies = None if only_fates else trace_copies(scene)
     found = Analysis(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from orchestrator.model.changes import Modification
     from orchestrator.model.measures import Delay, LossRate, Mechanism, Reordering, Resends, Survival
 
 Direction = Literal["forward", "reverse"]
@@ -53,6 +54,10 @@ class SegmentRow:
     unseen: int = 0
     undecided: int = 0
     modified: int = 0
+    """Delivered with something changed that ``modifications`` names."""
+    modifications: tuple[Modification, ...] = ()
+    hops: int | None = None
+    """By how much the TTL usually falls; None where no packet was seen at both ends."""
     duplicated: int = 0
     reordered: int = 0
     loss: LossRate | None = None

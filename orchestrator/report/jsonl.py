@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from orchestrator.model.changes import Modification
     from orchestrator.model.clock import ClockModel
     from orchestrator.model.finding import FlowKey, Reset, SegmentRow, Vanished
     from orchestrator.model.measures import Delay, Mechanism, Reordering, Resends, Survival
@@ -129,8 +130,9 @@ def _segment(s: SegmentRow) -> dict[str, Any]:
         "from": s.near, "to": s.far, "direction": s.direction, "inferred": s.inferred, "span": s.span,
         "contains": list(s.contains), "name": s.name, "circuit": s.circuit, "holes": s.holes, "resent": s.resent,
         "sent": s.sent, "delivered": s.delivered, "vanished": s.vanished, "vanished_probable": s.vanished_probable,
-        "unseen": s.unseen, "undecided": s.undecided, "modified": s.modified, "duplicated": s.duplicated,
-        "reordered": s.reordered, "resets_born": s.resets,
+        "unseen": s.unseen, "undecided": s.undecided, "modified": s.modified,
+        "modifications": [_modification(m, s.near) for m in s.modifications], "hops": s.hops,
+        "duplicated": s.duplicated, "reordered": s.reordered, "resets_born": s.resets,
         "loss": None if loss is None else {
             "rate": loss.rate, "low": loss.low, "high": loss.high, "episodes": loss.episodes,
             "lost": loss.lost, "eligible": loss.eligible, "few": loss.few,
@@ -143,6 +145,15 @@ def _segment(s: SegmentRow) -> dict[str, Any]:
         "pdv_ns": _variation(delay), "round_trip_ns": s.round_trip_ns, "reordering": _reordering(s.reordering),
         "mechanism": _mechanism(s.mechanism), "retransmissions": _resends(s.resends),
         "survival": _survival(s.survival),
+    }  # fmt: skip
+
+
+def _modification(m: Modification, near: str | None) -> dict[str, Any]:
+    return {
+        "field": m.field, "packets": m.packets, "of": m.of,
+        "changes": [{"from": c.before, "to": c.after, "packets": c.packets, "of": c.of} for c in m.changes],
+        "flow": None if m.flow is None else _flow(m.flow),
+        "frames": {} if m.frame is None else {near: [m.frame]},
     }  # fmt: skip
 
 
