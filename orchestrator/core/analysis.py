@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from orchestrator.core.analyses.unanswered import Attempt
     from orchestrator.core.flows import Flows
     from orchestrator.core.mirrors import MirrorLosses
-    from orchestrator.core.steps import Pairs
+    from orchestrator.core.steps import Bounds
     from orchestrator.core.tokens import Tokens
     from orchestrator.core.verdicts import Verdicts
     from orchestrator.model.clock import ClockModel
@@ -126,14 +126,15 @@ def analyse(
     pairs = shared_tokens(tokens, routes)
     smooth = packets.time_ns.copy()
     ends = np.searchsorted(point, np.arange(len(observed)), "right").tolist()
-    steps = find_steps(pairs, smooth, ends, names.index(reference) if reference is not None else len(observed))
-    edges = _edges(observed, pairs, smooth)
+    believed = names.index(reference) if reference is not None else len(observed)
+    steps, bounds = find_steps(pairs, smooth, ends, believed)
+    edges = _edges(observed, bounds)
     suggested, warning = None, None
     if check_path_order and not paths:
         suggested, warning = check_order(packets, tokens, names, _distances(edges, len(observed)))
     clocks = with_steps(_clocks(observed, edges, reference), steps, packets.time_ns)
     corrected = np.concatenate([c.to_reference(smooth[point == k]) for k, c in enumerate(clocks)])
-    agree = not still_contradict(pairs, smooth)
+    agree = not still_contradict(bounds)
     consistent = agree and all(c.uncertainty_ns is not None for c in clocks)
     uncertainty = max(c.uncertainty_ns or 0 for c in clocks)
     if len(repeated.rows):
@@ -173,13 +174,9 @@ def analyse(
     return found
 
 
-def _edges(observed: Sequence[Observed], pairs: Pairs, time_ns: NDArray[np.int64]) -> list[Edge]:
+def _edges(observed: Sequence[Observed], bounds: Bounds) -> list[Edge]:
     """Return what is known of every pair of clocks; the collector is the node behind the last point."""
-    edges: list[Edge] = []
-    for (near, far), pair in pairs.items():
-        bounds = pair.bounds(time_ns)
-        if bounds is not None:
-            edges.append((near, far, bounds))
+    edges: list[Edge] = [(near, far, known) for (near, far), known in bounds.items()]
     for number, one in enumerate(observed):
         asked = exchange_bounds(one.clock_samples)
         if asked is not None:

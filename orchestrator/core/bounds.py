@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orchestrator.core.bounds_kernels import lowest_in_buckets
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -91,11 +93,9 @@ def _hull(time: NDArray[np.float64], value: NDArray[np.float64]) -> Hull:
     """Return the lower convex hull of the points, thinned to bucket minima first."""
     if not len(time):
         return time, value
-    span = time.max() - time.min()
-    bucket = np.zeros(len(time), np.int64) if span == 0 else ((time - time.min()) * (BUCKETS / span)).astype(np.int64)
-    order = np.lexsort((value, bucket))
-    first = np.concatenate(([True], bucket[order][1:] != bucket[order][:-1]))
-    chosen = order[first]
+    chosen = np.full(BUCKETS + 1, -1, np.int64)
+    lowest_in_buckets(time, value, chosen)
+    chosen = chosen[chosen >= 0]
     chosen = chosen[np.argsort(time[chosen], kind="stable")]
     keep: list[int] = []
     for index in chosen.tolist():

@@ -111,7 +111,7 @@ def _excuse_proxied(packets: Packets, tokens: Tokens, verdicts: Verdicts) -> Non
     claimed = np.flatnonzero(syn & np.isin(verdicts.verdict, (CONFIRMED, PROBABLE)) & (verdicts.missing_at >= 0))
     if not len(claimed):
         return
-    way = tokens.flow.astype(np.int64) * 2 + tokens.bit
+    way = tokens.way
     for point in np.unique(verdicts.missing_at[claimed]).tolist():
         here = tokens.row[:, point] >= 0
         opened = np.unique(way[syn & here])
@@ -186,7 +186,7 @@ def _examine_missing(
     missing = np.flatnonzero((tail > 0) & tcp & verdicts.counted)
     if not len(missing):
         return found
-    way = tokens.flow.astype(np.int64) * 2 + tokens.bit
+    way = tokens.way
     with_bytes = np.flatnonzero(tcp & (verdicts.end > verdicts.start) & ((packets.flags[first] & RST) == 0))
     by_start = with_bytes[stable_order(verdicts.start[with_bytes], way[with_bytes])]
     with_ack = np.flatnonzero(tcp & (verdicts.acked >= 0) & ((packets.flags[first] & RST) == 0))

@@ -43,7 +43,7 @@ def count_misses(
     usable = verdicts.counted & ~tokens.ambiguous & ~verdicts.proxied.anywhere(tokens.flow)
     tcp = packets.protocol[first] == TCP
     usable &= ~(tcp & ((packets.flags[first] & RST) > 0))
-    way = tokens.flow.astype(np.int64) * 2 + tokens.bit
+    way = tokens.way
     # what nothing tells from its repetitions may be folded at one point and not at another: that is no miss
     alike = (packets.ip_id[first] == 0) | tokens.unnumbered[way]
     usable &= ~(tcp & alike & ((packets.payload[first] == 0) | (packets.tsval[first] == 0)))
@@ -64,7 +64,7 @@ def count_misses(
             gone = inside[proved[:, column] & ~seen[:, column]]
             gone = gone[met[way[gone]] & ~np.isin(packets.protocol[first[gone]], facts[point].cut_protocols)]
             during = _while_open(verdicts, facts[point], gone, inside[seen[:, column]])
-            hinted |= 0 < len(gone) - np.count_nonzero(during) <= FEWEST_BEFORE_OPEN
+            hinted = hinted or 0 < len(gone) - int(during.sum()) <= FEWEST_BEFORE_OPEN
             gone = gone[during]
             missed[point] += len(gone)
             saw[point] += int(seen[:, column].sum())

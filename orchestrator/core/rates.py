@@ -26,8 +26,6 @@ MOST_SUMMED = 3_000
 NORMAL = 1.959964
 STUDENT_49 = 2.0096
 """95 % quantile of Student's t with 49 degrees of freedom, both sides."""
-SMALLEST_LOG = -746.0
-"""The exponential of anything smaller is zero in a double."""
 
 
 def loss_rate(lost_ranks: NDArray[np.int64], eligible: int) -> LossRate | None:
@@ -94,9 +92,7 @@ def _poisson_below(count: int, mean: float) -> float:
         return 1.0
     logs = np.arange(count + 1) * math.log(mean) - mean - _log_factorials(count)
     top = float(logs.max())
-    parts = logs - top
-    # what is left out is zero in a double: sums come out the same to the last bit
-    return min(1.0, math.exp(top) * math.fsum(np.exp(parts[parts > SMALLEST_LOG]).tolist()))
+    return min(1.0, math.exp(top) * float(np.exp(logs - top).sum()))
 
 
 @functools.lru_cache(maxsize=4)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orchestrator.core.identity_kernels import GOLDEN
 from orchestrator.core.ladder_kernels import arrives_within
 from orchestrator.core.routes import UNKNOWN
 from orchestrator.core.sort import stable_order
@@ -116,7 +117,7 @@ def _key(
     way: NDArray[np.uint64], size: NDArray[np.uint64], place: NDArray[np.uint64] | np.uint64
 ) -> NDArray[np.uint64]:
     """Return a hash of three numbers."""
-    state = (way * np.uint64(0x9E3779B97F4A7C15)) ^ size
+    state = (way * GOLDEN) ^ size
     state = (state ^ (state >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) ^ place
     mixed: NDArray[np.uint64] = (state ^ (state >> np.uint64(32))) * np.uint64(0x94D049BB133111EB)
     return mixed

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orchestrator.core.sort_kernels import sort_by_digits
+from orchestrator.core.sort_kernels import DIGIT_BITS, count_into, first_places, settle_prefixes, sort_by_digits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+FEWEST_DISTINCT = 1 << 12
+SPARE_BITS = 10
+"""Bits of a hash beyond those that number its places: one place in a thousand shares them with another value."""
 WORTH_IT = 4096
 """Rows below which NumPy is done sooner."""
 
@@ -33,15 +36,48 @@ def stable_order(*keys: NDArray[Any]) -> NDArray[np.int64]:
     return order
 
 
-def number_values(values: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Number the distinct *values* in ascending order; return (first place of each, number by place)."""
-    order = stable_order(values)
-    ordered = values[order]
-    fresh = np.ones(len(order), np.bool_)
-    fresh[1:] = ordered[1:] != ordered[:-1]
-    number = np.empty(len(order), np.int64)
-    number[order] = np.cumsum(fresh) - 1
-    return order[fresh], number
+def together(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return the places of *hashes* with equal ones together, ascending among themselves; groups in no set order."""
+    count = len(hashes)
+    if count < WORTH_IT:
+        return np.argsort(hashes, kind="stable")
+    bits = DIGIT_BITS * -(-(count.bit_length() + SPARE_BITS) // DIGIT_BITS)
+    order = np.arange(count, dtype=np.int64)
+    spare_order, spare_key = np.empty_like(order), np.empty_like(hashes)
+    shift = np.uint64(64 - bits)
+    if sort_by_digits(hashes >> shift, order, spare_key, spare_order, bits):
+        order = spare_order
+    settle_prefixes(hashes, order, shift)
+    return order
+
+
+def by_group(order: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return *order*, places in some order, with those of one group together, groups ascending.
+
+    Args: group by place, small numbers from 0 on.
+    """
+    if not len(order):
+        return order
+    counts = np.bincount(group[order])
+    out = np.empty_like(order)
+    count_into(order, group, np.cumsum(counts) - counts, out)
+    return out
+
+
+def number_values(values: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number the distinct *values*, hashes, in ascending order; return (first place of each, number by place)."""
+    number, room = np.empty(len(values), np.int64), FEWEST_DISTINCT
+    while True:
+        first, table = np.empty(room, np.int64), np.full(2 * room, -1, np.int64)
+        count = first_places(values, table, number, first)
+        if count >= 0:
+            break
+        room *= 8
+    first = first[:count]
+    order = np.argsort(values[first])
+    rank = np.empty(count, np.int64)
+    rank[order] = np.arange(count)
+    return first[order], rank[number]
 
 
 def _lifted(key: NDArray[Any]) -> tuple[NDArray[np.uint64], int]:

@@ -45,3 +45,63 @@ def sort_by_digits(key, order, spare_key, spare_order, bits):
         order, spare_order = spare_order, order
         swapped = 1 - swapped
     return swapped
+
+
+@kernel
+def settle_prefixes(key, order, shift):
+    """Put equal keys together where several share what remains of them above *shift* bits.
+
+    Args: key uint64[:] by place; order int64[:] places by that remainder, changed.
+    """
+    begin = 0
+    while begin < order.size:
+        end = begin + 1
+        mixed = False
+        while end < order.size and key[order[end]] >> shift == key[order[begin]] >> shift:
+            mixed |= key[order[end]] != key[order[begin]]
+            end += 1
+        if mixed:
+            part = order[begin:end].copy()
+            order[begin:end] = part[np.argsort(key[part], kind="mergesort")]
+        begin = end
+
+
+@kernel
+def count_into(order, group, starts, out):
+    """Write *order* to *out* with the members of each group together, in the order given.
+
+    Args: order int64[:] places; group int64[:] by place; starts int64[:] by group, changed: where each begins in out.
+    """
+    for k in range(order.size):
+        g = group[order[k]]
+        out[starts[g]] = order[k]
+        starts[g] += 1
+
+
+@kernel
+def first_places(values, table, number, first):
+    """Number the distinct *values* in order of appearance; return how many there are, -1 where *first* is too short.
+
+    Args: values uint64[:], already hashes; table int64[:] of -1, its size a power of two at least twice that of first,
+    changed; outputs number int64[:] by place, first int64[:] by number: where it was met first.
+    """
+    mask = table.size - 1
+    count = 0
+    last = np.int64(-1)
+    for k in range(values.size):
+        value = values[k]
+        if k > 0 and value == values[k - 1]:
+            number[k] = last
+            continue
+        at = np.int64((value ^ (value >> np.uint64(32))) & np.uint64(mask))
+        while table[at] >= 0 and values[first[table[at]]] != value:
+            at = (at + 1) & mask
+        if table[at] < 0:
+            if count == first.size:
+                return -1
+            table[at] = count
+            first[count] = k
+            count += 1
+        last = table[at]
+        number[k] = last
+    return count

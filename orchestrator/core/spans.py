@@ -49,7 +49,7 @@ def find_spans(tokens: Tokens, routes: Routes) -> Spans:
     ends = np.array([(min(p), max(p)) if p else (0, 0) for p in routes.points] + [(0, 0)], np.int64)
     left = np.where(back, points - 1 - low, high)
     end = np.where(back, points - 1 - ends[routes.route, 0], ends[routes.route, 1])
-    way = tokens.flow.astype(np.int64) * 2 + tokens.bit
+    way = tokens.way
     entered = np.where(back, points - 1 - high, low)
     followed = np.zeros(int(way.max()) + 1 if len(way) else 0, np.int64)
     several = left > entered

@@ -63,6 +63,7 @@ class _Pair:
 
 
 Pairs = dict[tuple[int, int], _Pair]
+Bounds = dict[tuple[int, int], PairBounds]
 
 
 def shared_tokens(tokens: Tokens, routes: Routes) -> Pairs:
@@ -89,15 +90,18 @@ def _spread(chosen: NDArray[np.int64]) -> NDArray[np.int64]:
     return chosen[np.linspace(0, len(chosen) - 1, MOST_PAIRS).astype(np.int64)]
 
 
-def find_steps(pairs: Pairs, time_ns: NDArray[np.int64], last_row: list[int], reference: int) -> list[Step]:
-    """Return the steps that explain contradictions between clocks.
+def find_steps(
+    pairs: Pairs, time_ns: NDArray[np.int64], last_row: list[int], reference: int
+) -> tuple[list[Step], Bounds]:
+    """Return the steps that explain contradictions between clocks, and the bounds of every pair without them.
 
     Args: time_ns by row, changed: steps are taken out; last_row by point, one past its rows; reference the point whose
     clock is believed when two points alone contradict each other.
     """
     steps: list[Step] = []
+    bounds = _bounds(pairs, time_ns)
     for _ in range(MOST_STEPS):
-        worst = _contradictions(pairs, time_ns)
+        worst = _contradictions(bounds)
         if not worst:
             break
         key = max(worst, key=lambda k: worst[k])
@@ -109,7 +113,14 @@ def find_steps(pairs: Pairs, time_ns: NDArray[np.int64], last_row: list[int], re
         size = -size if blamed == key[0] else size
         time_ns[row : last_row[blamed]] -= size
         steps.append(Step(blamed, row, size))
-    return steps
+        bounds |= _bounds({k: pair for k, pair in pairs.items() if blamed in k}, time_ns)
+    return steps, bounds
+
+
+def _bounds(pairs: Pairs, time_ns: NDArray[np.int64]) -> Bounds:
+    """Return what the tokens of every pair say of its clocks."""
+    found = {key: pair.bounds(time_ns) for key, pair in pairs.items()}
+    return {key: bounds for key, bounds in found.items() if bounds is not None}
 
 
 def with_steps(clocks: Sequence[ClockModel], steps: Sequence[Step], raw_ns: NDArray[np.int64]) -> list[ClockModel]:
@@ -127,15 +138,14 @@ def with_steps(clocks: Sequence[ClockModel], steps: Sequence[Step], raw_ns: NDAr
     return described
 
 
-def _contradictions(pairs: Pairs, time_ns: NDArray[np.int64]) -> dict[tuple[int, int], float]:
+def _contradictions(bounds: Bounds) -> dict[tuple[int, int], float]:
     """Return the pairs that no line satisfies, with the size of the contradiction."""
-    bounds = {key: pair.bounds(time_ns) for key, pair in pairs.items()}
-    return {k: b.violation_ns for k, b in bounds.items() if b is not None and b.violation_ns > LEAST_NS}
+    return {k: b.violation_ns for k, b in bounds.items() if b.violation_ns > LEAST_NS}
 
 
-def still_contradict(pairs: Pairs, time_ns: NDArray[np.int64]) -> bool:
+def still_contradict(bounds: Bounds) -> bool:
     """Say whether some pair of clocks is not understood, so that times do not tell which packet is which."""
-    return bool(_contradictions(pairs, time_ns))
+    return bool(_contradictions(bounds))
 
 
 def _blamed(key: tuple[int, int], worst: dict[tuple[int, int], float], pairs: Pairs, reference: int) -> int:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.core.flows import find_flows
+from orchestrator.core.identity_kernels import GOLDEN
 from orchestrator.core.sort import number_values
+from orchestrator.core.supers_kernels import survey_segments
 from orchestrator.model.columns import (
     CWR,
     FIN,
@@ -93,21 +95,25 @@ class _Cut:
 
 def _take_apart(packets: Packets, point: NDArray[np.uint8], points: int, group: _Grouping) -> _Cut:
     """Return every super-segment as the segments that its conversation shows."""
+    uncut = _Cut(packets=packets, point=point, origin=np.arange(len(packets)), supers=np.zeros(points, np.int64))
+    shortest, fullest = _survey(packets, point, points, group)
+    size = _segment_sizes(packets, group, fullest)
+    if not (fullest.max(axis=1, initial=0) > size.piece).any():
+        return uncut
     rows = np.flatnonzero((packets.protocol == TCP) & (packets.payload > 0) & (group.of_row >= 0))
     way = group.of_row[rows].astype(np.int64) * 2 + group.bit[rows]
     payload = packets.payload[rows].astype(np.int64)
-    further = _further_options(packets, point, points, rows, way)
-    size = _segment_sizes(packets, point, points, group, rows, payload + further)
+    further = np.clip(packets.wirelen[rows] - payload - shortest[way, point[rows]], 0, MOST_OPTIONS)
     piece_of = np.ones(len(packets), np.int64)
     piece_of[rows] = np.maximum(size.piece[way] - further, 1)
     count = np.ones(len(packets), np.int64)
     large = payload > size.limit[way] - further
     tight = ~large & (payload > piece_of[rows])
     large[tight] = _is_seen_cut(packets, rows, way, rows[tight], way[tight], piece_of[rows[tight]])
+    if not large.any():
+        return uncut
     count[rows[large]] = -(-payload[large] // piece_of[rows[large]])
     supers = np.bincount(point[rows[large]], minlength=points)
-    if not large.any():
-        return _Cut(packets=packets, point=point, origin=np.arange(len(packets)), supers=supers)
     origin = np.repeat(np.arange(len(packets)), count)
     number = np.arange(len(origin)) - (np.cumsum(count) - count)[origin]
     table = packets.take(origin)
@@ -141,19 +147,20 @@ def _cut(
         column[pieces[~is_first]] = 0  # of the start of the frame, hence of its first piece alone
 
 
-def _further_options(
-    packets: Packets, point: NDArray[np.uint8], points: int, rows: NDArray[np.int64], way: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Return how much longer the headers of each row are than the shortest of its conversation's direction there.
+def _survey(
+    packets: Packets, point: NDArray[np.uint8], points: int, group: _Grouping
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return by conversation's direction and point the shortest headers of its data, and the most that a frame fills.
 
-    Every segment of a frame repeats its headers: selective acknowledgements beside data leave less room for data.
+    Every segment of a frame repeats its headers: selective acknowledgements beside data leave less room for data, so
+    that what a frame fills is its payload and the options that not every header has.
     """
-    headers = packets.wirelen[rows].astype(np.int64) - packets.payload[rows]
-    place = way * points + point[rows]
-    shortest = np.full(int(place.max()) + 1 if len(place) else 0, UNKNOWN)
-    np.minimum.at(shortest, place, headers)
-    further: NDArray[np.int64] = np.clip(headers - shortest[place], 0, MOST_OPTIONS)
-    return further
+    shortest, fullest = np.full((2 * group.count, points), UNKNOWN), np.zeros((2 * group.count, points), np.int64)
+    survey_segments(
+        packets.protocol, packets.payload, packets.wirelen, point, group.of_row, group.bit, MOST_OPTIONS, shortest,
+        fullest,
+    )  # fmt: skip
+    return shortest, fullest
 
 
 def _is_seen_cut(
@@ -169,7 +176,7 @@ def _is_seen_cut(
 
     def key(at: NDArray[np.int64], of: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.uint64]:
         state = of.astype(np.uint64) << np.uint64(32) ^ packets.seq[at].astype(np.uint64)
-        state = (state ^ packets.ip_id[at].astype(np.uint64) << np.uint64(40)) * np.uint64(0x9E3779B97F4A7C15)
+        state = (state ^ packets.ip_id[at].astype(np.uint64) << np.uint64(40)) * GOLDEN
         state ^= packets.tsval[at].astype(np.uint64) << np.uint64(16) ^ length.astype(np.uint64)
         mixed: NDArray[np.uint64] = (state ^ state >> np.uint64(29)) * np.uint64(0xBF58476D1CE4E5B9)
         return mixed
@@ -188,23 +195,13 @@ class _Sizes:
     piece: NDArray[np.int64]
 
 
-def _segment_sizes(
-    packets: Packets, point: NDArray[np.uint8], points: int, group: _Grouping, rows: NDArray[np.int64],
-    filled: NDArray[np.int64],
-) -> _Sizes:  # fmt: skip
+def _segment_sizes(packets: Packets, group: _Grouping, fullest: NDArray[np.int64]) -> _Sizes:
     """Work out segment sizes from the SYNs, else from the point that sees the smallest full segments.
 
-    Args: *filled* is what each row takes of a segment's room: payload and the options that not every header has.
+    Args: *fullest* by direction and point as of _survey, 0 where the point saw no data.
     """
-    ways = 2 * group.count
-    way = group.of_row[rows].astype(np.int64) * 2 + group.bit[rows]
-    smallest, longest = np.full(ways, UNKNOWN), np.zeros(ways, np.int64)
-    for number in range(points):
-        here = point[rows] == number
-        largest = np.zeros(ways, np.int64)
-        np.maximum.at(largest, way[here], filled[here])
-        smallest = np.where(largest > 0, np.minimum(smallest, largest), smallest)
-        longest = np.maximum(longest, largest)
+    smallest = np.where(fullest > 0, fullest, UNKNOWN).min(axis=1, initial=UNKNOWN)
+    longest = fullest.max(axis=1, initial=0)
     agreed = _agreed_sizes(packets, group)
     # without a SYN, what no point shows smaller is let alone: it may be a jumbo frame
     told = agreed < UNKNOWN

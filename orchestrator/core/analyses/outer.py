@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.core.analyses.outer_kernels import scan_outer
+from orchestrator.core.analyses.outer_kernels import scan_outer, watch_senders
+from orchestrator.core.analyses.passage import row_order
 from orchestrator.core.routes import FORWARD, REVERSE
-from orchestrator.core.sort import stable_order
-from orchestrator.model.columns import RST, SYN, TCP
+from orchestrator.core.sort import by_group
+from orchestrator.model.columns import RST, TCP
 from orchestrator.model.finding import SegmentRow
 
 if TYPE_CHECKING:
@@ -77,51 +78,21 @@ def _scan(
     count = len(tokens)
     lost, again = np.zeros(count, np.int64), np.zeros(count, np.bool_)
     row = tokens.row[:, point]
-    here = np.flatnonzero(row >= 0)
+    here = row_order(row)
     here = here[packets.protocol[row[here]] == TCP]
     here = here[(packets.flags[row[here]] & RST) == 0]
     if not len(here):
         return lost, again
-    way = tokens.flow.astype(np.int64) * 2 + tokens.bit
-    time = np.zeros(count, np.int64)
-    time[here] = corrected_ns[row[here]]
-    ip_id = np.zeros(count, np.int64)
-    ip_id[here] = packets.ip_id[row[here]]
-    order = here[stable_order(row[here], way[here])]
-    numbered = np.zeros(count, np.bool_)
-    numbered[order] = _counts_up(ip_id[order], way[order])
-    opening = np.zeros(count, np.bool_)
-    opening[here] = (packets.flags[row[here]] & SYN) > 0
-    reverse_data = np.zeros(count, np.int64)
-    reverse_data[order] = _data_against(packets, tokens, row, order, way)
-    scan_outer(order, way, verdicts.start, verdicts.end, time, ip_id, numbered, opening, reverse_data, lost, again)
+    way = tokens.way
+    ways = 2 * (int(tokens.flow.max()) + 1)
+    numbered, against = np.zeros(ways, np.bool_), np.zeros(count, np.int64)
+    watch_senders(
+        here, row, way, packets.ip_id, packets.payload, np.full(ways, -1, np.int64), np.zeros((3, ways), np.int64),
+        COUNTS_UP, numbered, against,
+    )  # fmt: skip
+    scan_outer(
+        by_group(here, way), row, way, verdicts.start, verdicts.end, corrected_ns, packets.ip_id, packets.flags,
+        numbered, against, lost, again,
+    )  # fmt: skip
     lost[here[packets.payload[row[here]] == 0]] = 0  # a FIN takes a number, but is no data
     return lost, again
-
-
-def _counts_up(ip_id: NDArray[np.int64], way: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Say for each token, in order, whether its sender counts IP identifications up by one a packet."""
-    step = np.concatenate(([0], (np.diff(ip_id)) & 0xFFFF))
-    fresh = np.concatenate(([True], np.diff(way) != 0))
-    small = (step >= 1) & (step <= 5) & ~fresh  # noqa: PLR2004
-    number = np.cumsum(fresh) - 1
-    up = np.bincount(number, weights=small)
-    total = np.bincount(number, weights=~fresh)
-    shares = np.divide(up, total, out=np.zeros_like(up), where=total > 0)
-    result: NDArray[np.bool_] = (shares >= COUNTS_UP)[number]
-    return result
-
-
-def _data_against(
-    packets: Packets, tokens: Tokens, row: NDArray[np.int32], order: NDArray[np.int64], way: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Return for each token how many data tokens of the opposite direction this point saw before it."""
-    by_flow = order[stable_order(row[order], tokens.flow[order])]
-    data = (packets.payload[row[by_flow]] > 0).astype(np.int64)
-    bit = tokens.bit[by_flow]
-    passed = [np.cumsum(data * (bit == b)) for b in (0, 1)]
-    against = np.where(bit == 0, passed[1], passed[0])
-    result = np.zeros(len(tokens), np.int64)
-    result[by_flow] = against
-    del way
-    return result[order]

@@ -14,13 +14,42 @@ BACKOFF_NS = 550_000_000
 
 
 @kernel
-def scan_outer(order, way, start, end, time, ip_id, numbered, opening, reverse_data, lost_before, sent_again):
+def watch_senders(order, row, way, ip_id, payload, last, counts, share, numbered, against):
+    """Learn which senders count their packets up by one, and how much data each packet of their peers had met.
+
+    Args: order int64[:] tokens of this point by row; by token: row int32[:], way int64[:]; by row: ip_id uint16[:],
+    payload uint32[:]; work arrays last int64[:] of -1 and counts int64[3, :] of 0 by way; share of small steps that
+    shows a counter; outputs numbered bool[:] by way, against int64[:] by token: data tokens of the opposite direction
+    before it.
+    """
+    for k in range(order.size):
+        token = order[k]
+        w = way[token]
+        r = row[token]
+        number = np.int64(ip_id[r])
+        if last[w] >= 0:
+            counts[1, w] += 1
+            if 1 <= ((number - last[w]) & 0xFFFF) <= 5:
+                counts[0, w] += 1
+        last[w] = number
+        against[token] = counts[2, w ^ 1]
+        if payload[r] > 0:
+            counts[2, w] += 1
+    for w in range(numbered.size):
+        numbered[w] = counts[1, w] > 0 and counts[0, w] / max(counts[1, w], 1) >= share
+
+
+@kernel
+def scan_outer(
+    order, row, way, start, end, row_time, row_ip_id, row_flags, numbered_way, reverse_data, lost_before, sent_again
+):  # fmt: skip
     """Mark data that was lost before this point and data sent again after it passed here.
 
-    Args: order int64[:] tokens of this point by flow direction and time; way int64[:], start, end, time int64[:], ip_id
-    int64[:] by token; numbered bool[:] by token: its sender counts packets up by one; opening bool[:] by token: it is a
-    SYN; reverse_data int64[:] by token: how many data tokens this point had seen in the opposite direction; outputs
-    lost_before int64[:] (segments that the token makes good) and sent_again bool[:] by token.
+    Args: order int64[:] tokens of this point by flow direction and row; by token: row int32[:], way, start, end
+    int64[:]; by row: row_time int64[:], row_ip_id uint16[:], row_flags uint8[:]; numbered_way bool[:] by way: its
+    sender counts packets up by one; reverse_data int64[:] by token: how many data tokens this point had seen in the
+    opposite direction; outputs lost_before int64[:] (segments that the token makes good) and sent_again bool[:] by
+    token.
 
     A hole that a packet fills which was sent later (by IP identification) is a range lost before the point.  Data that
     begins exactly where the stream stood, but after packets are missing in the sender's count although the sender
@@ -51,15 +80,19 @@ def scan_outer(order, way, start, end, time, ip_id, numbered, opening, reverse_d
             frontier = np.int64(-1)
             largest = np.int64(1)
             is_counted = False
-        if opening[token]:  # where the stream begins; the count of a SYN-ACK need not go on with the data (RFC 6864)
+        at = row[token]
+        time = row_time[at]
+        ip_id = np.int64(row_ip_id[at])
+        numbered = numbered_way[way[token]]
+        if row_flags[at] & 2:  # where the stream begins; the count of a SYN-ACK need not go on with the data (RFC 6864)
             frontier = end[token]
             is_counted = False
             continue
         length = end[token] - start[token]
-        step = ((ip_id[token] - last_id + 32768) & 0xFFFF) - 32768
-        gap = step - 1 if numbered[token] and is_counted and 0 < step < 4096 else np.int64(0)
+        step = ((ip_id - last_id + 32768) & 0xFFFF) - 32768
+        gap = step - 1 if numbered and is_counted and 0 < step < 4096 else np.int64(0)
         quiet = reverse_data[token] == last_reverse
-        pause = time[token] - last_time
+        pause = time - last_time
         if length > 0:
             if frontier < 0:
                 frontier = end[token]
@@ -73,8 +106,8 @@ def scan_outer(order, way, start, end, time, ip_id, numbered, opening, reverse_d
                         hole_segments[holes] = max(skipped, gap) if quiet and holes == 0 else skipped
                         hole_start[holes] = frontier
                         hole_end[holes] = start[token]
-                        hole_id[holes] = ip_id[token]
-                        hole_time[holes] = time[token]
+                        hole_id[holes] = ip_id
+                        hole_time[holes] = time
                         holes += 1
                 elif gap > 0 and quiet and holes == 0:
                     stands_for = min(gap, (length + largest - 1) // largest)
@@ -98,10 +131,10 @@ def scan_outer(order, way, start, end, time, ip_id, numbered, opening, reverse_d
                 while k < holes:
                     if start[token] < hole_end[k] and end[token] > hole_start[k]:
                         filled = True
-                        if numbered[token]:
-                            reordered = ((ip_id[token] - hole_id[k] + 32768) & 0xFFFF) - 32768 < 0
+                        if numbered:
+                            reordered = ((ip_id - hole_id[k] + 32768) & 0xFFFF) - 32768 < 0
                         else:
-                            reordered = time[token] - hole_time[k] < REORDERED_NS
+                            reordered = time - hole_time[k] < REORDERED_NS
                         left = start[token] > hole_start[k]
                         right = end[token] < hole_end[k]
                         covered = min(end[token], hole_end[k]) - max(start[token], hole_start[k])
@@ -136,8 +169,8 @@ def scan_outer(order, way, start, end, time, ip_id, numbered, opening, reverse_d
                 elif not filled and not (length <= 1 and end[token] == frontier):  # that would be a keep-alive
                     sent_again[token] = True
                 frontier = max(frontier, end[token])
-        if step > 0 or not numbered[token] or not is_counted:
+        if step > 0 or not numbered or not is_counted:
             is_counted = True
-            last_id = ip_id[token]
-            last_time = time[token]
+            last_id = ip_id
+            last_time = time
             last_reverse = reverse_data[token]

@@ -28,7 +28,7 @@ def measure_reordering(tokens: Tokens, corrected_ns: NDArray[np.int64], passage:
     if not len(met):
         return None
     left, right, token = passage.left[met], passage.right[met], passage.token[met]
-    way = tokens.flow[token].astype(np.int64) * 2 + tokens.bit[token]
+    way = tokens.way[token]
     ways = int(way.max()) + 1
     extent, late = np.zeros(len(met), np.int64), np.zeros(len(met), np.int64)
     thrice = np.zeros(len(met), np.uint8)

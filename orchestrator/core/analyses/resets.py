@@ -11,7 +11,7 @@ from orchestrator.core.misses import LONGEST_DELAY_NS
 from orchestrator.core.routes import FORWARD, REVERSE, UNKNOWN, address
 from orchestrator.core.sort import stable_order
 from orchestrator.core.verdicts import KINDS
-from orchestrator.model.columns import ACK, FIN, MARK_OPTIONS, MARK_TIMESTAMPS, SYN, TCP
+from orchestrator.model.columns import ACK, FIN, MARK_OPTIONS, MARK_TIMESTAMPS, RST, SYN, TCP
 from orchestrator.model.finding import Burst, Family, FlowKey, Origin, Reset, Side
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class _Context:
 
     def __init__(self, packets: Packets, tokens: Tokens, verdicts: Verdicts) -> None:
         self.packets, self.tokens, self.verdicts = packets, tokens, verdicts
-        way = tokens.flow.astype(np.int64) * 2 + tokens.bit
+        way = tokens.way
         self.way = way
         self.order = stable_order(verdicts.time_ns, way)
         self.sorted_way = way[self.order]
@@ -98,6 +98,11 @@ def _reset(
     if after is not None and context.verdicts.proxied.ends[tokens.flow[token]].any():
         after = None
         evidence.append("its connection ends on the way and begins anew: a relay speaks for both ends")
+    if after is not None and _comes_unseen(context, token, line[: line.index(first)]):
+        after = None
+        evidence.append(
+            "its connection comes from there too, and no point there saw any of it: it has another name there"
+        )
     if context.verdicts.reshaped[token]:
         after = None
         evidence.append("may be one that a device on the way translated")
@@ -117,6 +122,13 @@ def _reset(
         evidence=tuple(evidence), side=side,
         frames=tuple((names[p], (int(frames[tokens.row[token, p]]),)) for p in seen),
     )  # fmt: skip
+
+
+def _comes_unseen(context: _Context, token: int, upstream: Sequence[int]) -> bool:
+    """Say whether the connection of a reset comes from *upstream* like it, and none of these points saw any of it."""
+    packets, tokens, way = context.packets, context.tokens, int(context.way[token])
+    own, other = (t[(packets.flags[tokens.first_row[t]] & RST) == 0] for t in map(context.same_way, (way, way ^ 1)))
+    return bool(len(own)) and not (tokens.row[np.concatenate((own, other))][:, upstream] >= 0).any()
 
 
 def _born_after(

@@ -52,7 +52,7 @@ def find_unanswered(
     first = tokens.first_row
     tcp = packets.protocol[first] == TCP
     flags = packets.flags[first]
-    way = tokens.flow.astype(np.int64) * 2 + tokens.bit
+    way = tokens.way
     answers = np.unique(way[tcp & ((flags & (ACK | RST)) > 0)] ^ 1)
     opening = np.flatnonzero(tcp & ((flags & (SYN | ACK)) == SYN) & verdicts.counted & ~np.isin(way, answers))
     if not len(opening):
