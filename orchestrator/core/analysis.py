@@ -14,6 +14,7 @@ from orchestrator.core.analyses.outer import infer_outer
 from orchestrator.core.analyses.resets import find_bursts, flow_key, locate_resets
 from orchestrator.core.analyses.scene import Scene
 from orchestrator.core.analyses.segments import count_segments
+from orchestrator.core.analyses.series_loss import infer_series
 from orchestrator.core.analyses.survival import add_survival
 from orchestrator.core.analyses.unanswered import find_unanswered
 from orchestrator.core.ladder import judge
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from orchestrator.model.finding import Burst, Reset, SegmentRow, Undecided
     from orchestrator.model.plan import PlannedPath, SegmentLabel
     from orchestrator.model.run import ClockSample
+    from orchestrator.model.series import Series, SeriesLoss
 
 DRAIN_NS = 1_500_000_000
 """tcpdump may not have written what arrived so shortly before it was stopped (LAB §7)."""
@@ -90,6 +92,8 @@ class Analysis:
     bursts: list[Burst] = field(default_factory=list)
     translations: list[tuple[str, str, str, str]] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
+    series: list[Series] = field(default_factory=list)
+    series_losses: list[SeriesLoss] = field(default_factory=list)
     suggested_order: tuple[str, ...] | None = None
     order_warning: str | None = None
 
@@ -165,6 +169,7 @@ def analyse(
     found.segments, found.undecided = count_segments(scene, _neighbours(paths, numbers, len(observed)), labels or {})
     ends = _ends(paths, numbers, len(observed))
     found.segments += infer_outer(packets, tokens, routes, verdicts, corrected, names, ends)
+    found.series, found.series_losses = infer_series(scene, found.segments)
     count_resends(scene, copies, found.segments)
     add_survival(scene, copies, found.segments)
     _count_births(found.segments, resets)

@@ -14,6 +14,7 @@ from orchestrator.core.causes import mechanism_findings
 from orchestrator.core.changes import change_findings
 from orchestrator.core.grounds import PROBABLY_BECAUSE, Grounds, lost_on, place, precedes
 from orchestrator.core.markings import marking_findings
+from orchestrator.core.series_findings import series_findings
 from orchestrator.model.finding import Evidence, Finding
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def conclude(grounds: Grounds) -> tuple[list[Finding], Headline]:
     findings += [
         *mechanism_findings(measured),
         *marking_findings(measured),
+        *series_findings(grounds),
         *change_findings(grounds),
         *_unmeasured(grounds, measured),
     ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from orchestrator.model.changes import Modification
     from orchestrator.model.measures import Delay, LossRate, Mechanism, Reordering, Resends, Survival
+    from orchestrator.model.series import SeriesLoss
 
 Direction = Literal["forward", "reverse"]
 Origin = Literal["endpoint", "network", "unknown"]
@@ -47,6 +48,8 @@ class SegmentRow:
     circuit: str | None = None
     holes: int = 0
     resent: int = 0
+    series: SeriesLoss | None = None
+    """On a part before a point: what numbers in the clear tell of it."""
     sent: int = 0
     delivered: int = 0
     vanished: int = 0

@@ -206,8 +206,10 @@ def _cells(row: SegmentRow | None, most: int) -> tuple[str, str]:
 
 
 def _outer_cells(row: SegmentRow | None) -> tuple[str, str]:
-    if row is None or not (row.holes or row.resent):
+    if row is None or not (row.holes or row.resent or (row.series and row.series.lost)):
         return ("–", "?")
+    if row.series and row.series.lost:
+        return ("–", f"{row.series.lost:,} by number" + (f", {row.holes:,} holes" if row.holes else ""))
     return ("–", f"{row.holes:,} holes" if row.holes else f"{row.resent:,} resent")
 
 
