@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 BITS = {SERIES_ESP: 32, SERIES_WIREGUARD: 64, SERIES_DTLS: 48, SERIES_RTP: 16}
 FEWEST = 20
 """Packets that a run of numbers must have before it is believed."""
-CLOSE = 64
+CLOSE = 1000
 """Steps up to this size, either way, are those of a running counter."""
 MOSTLY, HALF = 0.9, 0.5
 """Share of close steps; share of numbers that follow each other."""
@@ -116,18 +116,20 @@ def _changes(values: NDArray[Any]) -> NDArray[np.bool_]:
 def _is_running(part: NDArray[np.int64], number: NDArray[np.int64], parts: int) -> NDArray[np.bool_]:
     """Say for each part whether its numbers, in order of time, are those of a counter; the last stands for none."""
     inside = np.flatnonzero(part >= 0)
-    part, number = part[inside], number[inside]
-    inner = ~_changes(part)[1:]
-    close = inner & (np.abs(np.diff(number)) <= CLOSE)
-    size = np.bincount(part, minlength=parts)
-    order = stable_order(number, part)
-    ordered = np.diff(number[order])
-    within = ~_changes(part[order])[1:]
-    follows = np.bincount(part[order][1:][within & (ordered == 1)], minlength=parts)
-    differ = np.bincount(part[order][1:][within & (ordered > 0)], minlength=parts)
-    steps = np.bincount(part[1:][close], minlength=parts)
-    found = (size >= FEWEST) & (steps >= MOSTLY * (size - 1)) & (follows >= HALF * differ) & (differ > 0)
+    order = inside[stable_order(number[inside], part[inside])]
+    single = order[_changes(part[order]) | _changes(number[order])]
+    follows = _steps(part[single], number[single], parts, 1)
+    in_time = np.sort(single)
+    close = _steps(part[in_time], number[in_time], parts, CLOSE)
+    size = np.bincount(part[single], minlength=parts)
+    found = (size >= FEWEST) & (close >= MOSTLY * (size - 1)) & (follows >= HALF * (size - 1))
     return np.append(found, False)  # for part -1
+
+
+def _steps(part: NDArray[np.int64], number: NDArray[np.int64], parts: int, most: int) -> NDArray[np.int64]:
+    """Count by part the steps from one number to the next, either way, that are no longer than *most*."""
+    short = ~_changes(part)[1:] & (np.abs(np.diff(number)) <= most)
+    return np.bincount(part[1:][short], minlength=parts)
 
 
 def find_holes(runs: Runs, counted: NDArray[np.bool_]) -> Holes:
