@@ -1,116 +1,154 @@
-"""`python -m bench`: analyse and merge against mergecap, on a pair of captures with known truth, in one run."""
+"""`python -m bench`: analyse and merge beside what others offer, on captures with known truth, in one run."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import version
+import time
+from contextlib import contextmanager
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bench.jobs import BASELINE, jobs_on, make_pair, missing_tools
-from bench.measure import WrongOutcomeError, lowest_peak_mb, run_rounds
-from orchestrator import __version__
+from bench.goals import growth_goals, per_packet_ns, rival_goals, speed_goals, start_goals
+from bench.heading import heading
+from bench.jobs import analysing, compared, group_of, missing_tools, slow_ones
+from bench.measure import ROOT, WrongOutcomeError, run_rounds
+from bench.options import read_options
+from bench.room import lacking
+from bench.table import document, programs, verdicts
+from bench.truth import load_truth
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from bench.jobs import Pair
-    from bench.measure import Costs
+    from bench.goals import Goal
+    from bench.measure import Job, Measured
+    from bench.options import Settings
+    from bench.scenario import Scenario
+    from bench.truth import Truth
+
+Captures = dict["Scenario", "Truth"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; return 0, 1 where an outcome is wrong, 2 where it cannot run."""
-    options = _options(arguments)
-    missing = missing_tools()
-    if missing:
-        print(f"error: {' and '.join(missing)} not found", file=sys.stderr)
-        print("hint: Install Wireshark's command-line tools (Debian: wireshark-common).", file=sys.stderr)
-        return 2
-    with tempfile.TemporaryDirectory(prefix="vanishpoint-bench-", dir=options.scratch) as scratch:
+    settings = read_options(arguments)
+    if missing := missing_tools():
+        return _refuse(f"{', '.join(missing)} not found", "Install Debian's tshark and wireshark-common.")
+    with _folder(settings.scratch) as folder:
+        if short := lacking(settings.scenarios(), folder):
+            return _refuse(short, "Ask for fewer --packets, or leave --full-size and --growth out.")
         try:
-            pair = make_pair(Path(scratch), options.packets)
-            costs = run_rounds(jobs_on(pair), options.rounds, Path(scratch) / "printed")
+            measured, goals, lines = _measured(settings, folder)
         except WrongOutcomeError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
-    print("\n".join(_table(pair, costs, options.rounds)))
-    if options.json is not None:
-        options.json.write_text(json.dumps(_document(pair, costs, options.rounds), indent=1) + "\n", encoding="utf-8")
+    print("\n".join(lines))
+    if settings.json is not None:
+        settings.json.write_text(json.dumps(document(measured, goals), indent=1) + "\n", encoding="utf-8")
     return 0
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--packets", type=_positive, default=200_000, help="a file (default: 200000)")
-    parser.add_argument("--rounds", type=_positive, default=5, help="of all programs in turn (default: 5)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure and the versions there")
-    parser.add_argument("--scratch", type=Path, metavar="DIR", help="where the captures go (default: a temporary one)")
-    return parser.parse_args(arguments)
+def _refuse(error: str, hint: str) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    print(f"hint: {hint}", file=sys.stderr)
+    return 2
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        msg = "must be at least 1"
-        raise argparse.ArgumentTypeError(msg)
-    return number
+@contextmanager
+def _folder(given: Path | None) -> Iterator[Path]:
+    """Yield where captures go: the folder given, which keeps them for the next run, or one that vanishes."""
+    if given is not None:
+        given.mkdir(parents=True, exist_ok=True)
+        yield given.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="vanishpoint-bench-") as made:
+        yield Path(made)
 
 
-def _table(pair: Pair, costs: Mapping[str, Costs], rounds: int) -> list[str]:
-    """Return the report as lines."""
+def _measured(settings: Settings, folder: Path) -> tuple[Measured, list[Goal], list[str]]:
+    """Generate, run all rounds and judge; return also the report as lines."""
+    captures = {scenario: _provided(folder, scenario) for scenario in settings.scenarios()}
+    with tempfile.TemporaryDirectory(prefix="written-", dir=folder) as scratch:
+        jobs = _jobs(settings, captures, Path(scratch))
+        measured = run_rounds(jobs, settings.rounds, settings.slow_rounds, Path(scratch), _tell)
+    goals = _goals(settings, captures, measured)
     lines = [
-        (
-            f"{pair.packets[0]:,} + {pair.packets[1]:,} packets, {len(pair.vanished):,} of them vanish; "
-            f"median of {rounds}, every round runs all; all outcomes are as they should be"
-        ),
+        *heading(settings, list(captures.values()), measured),
         "",
-        f"{'':<22}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}{'speed vs ' + BASELINE:>20}",
+        *programs(measured),
+        *_growth_lines(settings, captures, measured),
     ]
-    floor = lowest_peak_mb()
-    for name, cost in costs.items():
-        middle = cost.median
-        peak = f"{middle.peak_mb:.0f}" if middle.peak_mb > floor + 1 else f"< {floor + 1:.0f}"
-        speed = f"{cost.speed_against(costs[BASELINE]):.2f}"
-        lines.append(f"{name:<22}{middle.wall_s:>9.3f}{middle.cpu_s:>9.3f}{peak:>9}{speed:>20}")
+    return measured, goals, [*lines, "", *verdicts(goals)]
+
+
+def _provided(folder: Path, scenario: Scenario) -> Truth:
+    """Return the captures of *scenario*, generated by a process of its own where they are not there yet."""
+    began = time.monotonic()
+    words = [
+        word
+        for item in fields(scenario)
+        for word in (f"--{item.name.replace('_', '-')}", str(getattr(scenario, item.name)))
+    ]
+    argv = [sys.executable, "-m", "bench.generate", str(folder), *words]
+    done = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    truth = load_truth(Path(done.stdout.strip()))
+    _tell(f"captures of {group_of(truth)}: {time.monotonic() - began:.1f} s")
+    return truth
+
+
+def _jobs(settings: Settings, captures: Captures, scratch: Path) -> list[Job]:
+    """Return everything that is to run, each once."""
+    truth, small = captures[settings.scenario], captures[settings.small()]
+    jobs = [*compared(truth, scratch), *slow_ones(truth, settings)]
+    if settings.full_size:
+        jobs += compared(captures[replace(settings.scenario, snaplen=0)], scratch)
+    jobs.append(analysing(small, scratch))
+    if settings.first_run:
+        jobs.append(analysing(small, scratch, cache=scratch / "kernels"))
+    jobs += [
+        analysing(one, scratch) for pairs in _series(settings, captures).values() for pair in pairs for one in pair
+    ]
+    unique: dict[tuple[str, str], Job] = {}
+    for job in jobs:
+        unique.setdefault(job.key, job)
+    return list(unique.values())
+
+
+def _series(settings: Settings, captures: Captures) -> dict[str, list[tuple[Truth, Truth]]]:
+    """Return what shows growth, each with the captures that show its fixed cost."""
+    if not settings.growth:
+        return {}
+    by_packets, by_points = settings.grown()
+    return {
+        what: [(captures[one], captures[settings.small(one.points)]) for one in scenarios]
+        for what, scenarios in (("packets", by_packets), ("points", by_points))
+    }
+
+
+def _goals(settings: Settings, captures: Captures, measured: Measured) -> list[Goal]:
+    truth = captures[settings.scenario]
+    goals = [*speed_goals(measured, truth), *rival_goals(measured, truth)]
+    if settings.full_size:
+        whole = speed_goals(measured, captures[replace(settings.scenario, snaplen=0)])
+        goals += [replace(goal, text=f"{goal.text}, whole frames") for goal in whole]
+    goals += start_goals(measured, captures[settings.small()])
+    return goals + growth_goals(measured, _series(settings, captures))
+
+
+def _growth_lines(settings: Settings, captures: Captures, measured: Measured) -> list[str]:
+    lines = []
+    for what, pairs in _series(settings, captures).items():
+        lines += ["", f"time per packet, fixed cost off, over {what}"]
+        lines += [f"  {group_of(t):<48}{per_packet_ns(measured, t, small):>9.1f} ns" for t, small in pairs]
     return lines
 
 
-def _document(pair: Pair, costs: Mapping[str, Costs], rounds: int) -> dict[str, Any]:
-    """Return all figures for programs."""
-    return {
-        "packets": list(pair.packets),
-        "vanished": len(pair.vanished),
-        "rounds": rounds,
-        "lowest_visible_peak_mb": lowest_peak_mb(),
-        "versions": _versions(),
-        "programs": {
-            name: {
-                "wall_s": [c.wall_s for c in cost.runs],
-                "cpu_s": [c.cpu_s for c in cost.runs],
-                "peak_mb": [c.peak_mb for c in cost.runs],
-                "speed_vs_mergecap": cost.speed_against(costs[BASELINE]),
-            }
-            for name, cost in costs.items()
-        },
-    }
-
-
-def _versions() -> dict[str, str]:
-    """Return what ran, so that a figure can be judged later."""
-    said = subprocess.run(["mergecap", "--version"], check=True, capture_output=True, text=True).stdout
-    return {
-        "vanishpoint": __version__,
-        **{name: version(name) for name in ("numpy", "numba")},
-        "python": platform.python_version(),
-        "mergecap": said.splitlines()[0].removesuffix("."),
-        "machine": f"{platform.machine()}, {os.cpu_count()} processors, {platform.system()} {platform.release()}",
-    }
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,175 +1,150 @@
-"""Invent a capture pair with known truth: TCP flows whose acknowledgements and resends follow the losses.
+"""Write captures with known truth: `python -m bench.generate FOLDER [--packets N] [--points P] [--snaplen BYTES] …`.
 
-Point B lies behind a line with delay and loss and has another clock.  Frames are cut at 128 bytes.
-`python -m bench.generate FOLDER PACKETS` writes the pair and truth.json.
+Data, acknowledgements and datagrams are lost alike, and TCP behaves accordingly: see `flow_kernels`.
 """
 
 from __future__ import annotations
 
-import json
+import argparse
 import struct
-import sys
-from dataclasses import dataclass
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.flow_kernels import ACK, DATAGRAMS, DOWNLOAD, FLOW, ROW, TRIES, UPLOAD, play
+from bench.frame_kernels import RECORD, digest, render
+from bench.scenario import SECOND_NS, Scenario
+from bench.truth import DATA, DATAGRAM, EDGE_NS, LOST, PURE_ACK, Truth, load_truth
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-KEPT = 128
-PAYLOAD = 1000
-HEADERS = 66
-RESEND_NS = 220_000_000
-LINE_NS = 5_000_000
-CLIENT, SERVER = 0x0A000000, 0x0A640002
+START_NS = 1_700_000_000 * SECOND_NS
+KIND_SHARES = ((UPLOAD, 0.27), (DOWNLOAD, 0.63), (DATAGRAMS, 0.10))
+V6_SHARE = 0.05
+SHORTEST, SHAPE, LONGEST = 12, 1.3, 3000
+"""Segments of a flow: a Pareto distribution, most flows are short and most segments are in long ones."""
+GAP_NS = (2e6, 12e6)
+BURST = (2, 11)
+CHUNK = 1 << 16
+"""Packets that are rendered at once."""
+LONGEST_FRAME = 1600
 
 
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """What happened on the invented line."""
-
-    lost: frozenset[tuple[int, int]]
-    """(client port, IP identification) of each lost packet, client to server."""
-    frames: tuple[int, ...]
-    """The same as frame numbers in a.pcap, from 1, ascending."""
-    packets: tuple[int, int]
-    """In a.pcap and in b.pcap."""
-    offset_ns: int
-    drift: float
-
-
-def generate(
-    folder: Path,
-    packets: int,
-    *,
-    loss: float = 0.005,
-    seed: int = 1,
-    offset_ns: int = 7_250_000_000,
-    drift: float = 3e-4,
-) -> Truth:
-    """Write a.pcap and b.pcap of about *packets* packets each to *folder*; return the truth."""
-    random = np.random.default_rng(seed)
-    per_flow = min(1000, max(20, packets // 8))
-    flows = max(1, packets // (2 * per_flow))
-    parts, lost = [], set()
-    for flow in range(flows):
-        part, gone = _flow(random, flow, per_flow, loss)
-        parts.append(part)
-        lost |= gone
-    table = np.concatenate(parts)
-    start = 1_700_000_000_000_000_000
-    frames: tuple[int, ...] = ()
-    counts = []
-    for name, column in (("a", "at_a"), ("b", "at_b")):
-        seen = table[table[column] >= 0]
-        time = seen[column] + start
-        if name == "b":
-            time = time + offset_ns + (drift * (time - start)).astype(np.int64)
-        order = np.argsort(time, kind="stable")
-        _write(folder / f"{name}.pcap", seen[order], time[order], ttl_less=int(name == "b"))
-        counts.append(len(order))
-        if name == "a":
-            frames = tuple((np.flatnonzero(seen["at_b"][order] < 0) + 1).tolist())
-    return Truth(frozenset(lost), frames, (counts[0], counts[1]), offset_ns, drift)
+def generate(folder: Path, scenario: Scenario) -> Truth:
+    """Write a capture a point and the truth to *folder*."""
+    folder.mkdir(parents=True, exist_ok=True)
+    flows = _flows(scenario)
+    rows, times = _played(flows, scenario)
+    twins = _twins(rows, flows)
+    lost, packets = [], []
+    for point, name in enumerate(scenario.names):
+        order = _order(times[:, point])
+        _write(folder / f"{name}.pcap", scenario, point, flows, rows, order, times[order, point])
+        lost.append(_lost_at(point, rows[order], times[order, point], flows, twins[order]))
+        packets.append(len(order))
+    truth = Truth(folder, scenario, np.concatenate(lost), tuple(packets), START_NS)
+    truth.save()
+    return truth
 
 
-ROW = np.dtype([
-    ("at_a", "i8"), ("at_b", "i8"), ("up", "?"), ("flow", "u4"), ("id", "u2"), ("seq", "u4"), ("ack", "u4"),
-    ("size", "u2"), ("tsval", "u4"),
-])  # fmt: skip
+def provide(folder: Path, scenario: Scenario) -> Truth:
+    """Return the captures of *scenario* below *folder*; they are made if no earlier call made them."""
+    place = folder / scenario.key()
+    return load_truth(place) if (place / "truth.json").exists() else generate(place, scenario)
 
 
-def _flow(
-    random: np.random.Generator, flow: int, count: int, loss: float
-) -> tuple[NDArray[np.void], set[tuple[int, int]]]:
-    """Return the packets of one flow, and which of them were lost."""
-    sent = np.sort(random.integers(0, 20_000_000_000, count)) + 1_000_000 * (flow % 100)
-    delay = LINE_NS + random.exponential(40_000, count).astype(np.int64)
-    gone = random.random(count) < loss
-    resend = np.flatnonzero(gone)
-    first = np.zeros(count + len(resend), ROW)
-    first["at_a"] = np.concatenate((sent, sent[resend] + RESEND_NS))
-    first["at_b"] = np.concatenate((np.where(gone, -1, sent + delay), sent[resend] + RESEND_NS + delay[resend]))
-    first["seq"] = np.concatenate((np.arange(count), resend)) * PAYLOAD + 1
-    first["size"] = PAYLOAD
-    first["up"] = True
-    first["ack"] = 1
-    order = np.argsort(first["at_a"], kind="stable")
-    first = first[order]
-    first["id"] = np.arange(len(first)) & 0xFFFF
-    arrival = np.where(gone, sent + RESEND_NS + delay, sent + delay)
-    whole = np.maximum.accumulate(arrival)
-    heard = np.sort(first["at_b"][first["at_b"] >= 0])
-    answers = np.zeros(len(heard), ROW)
-    answers["at_b"] = heard + 20_000
-    answers["at_a"] = heard + 20_000 + LINE_NS + random.exponential(40_000, len(heard)).astype(np.int64)
-    answers["ack"] = np.searchsorted(whole, heard, "right") * PAYLOAD + 1
-    answers["seq"] = 1
-    answers["id"] = np.arange(len(heard)) & 0xFFFF
-    both = np.concatenate((first, answers))
-    both["flow"] = flow
-    both["tsval"] = (np.where(both["up"], both["at_a"], both["at_b"]) // 1_000_000).astype(np.uint32)
-    dead = first["id"][first["at_b"] < 0].tolist()
-    return both, {(10_000 + flow, int(number)) for number in dead}
+def _flows(scenario: Scenario) -> NDArray[np.void]:
+    """Draw more flows than will be needed, in no order of time."""
+    random = np.random.default_rng(scenario.seed)
+    count = scenario.packets // SHORTEST + 16
+    flows = np.zeros(count, FLOW)
+    longest = max(SHORTEST, min(LONGEST, scenario.packets // 16))
+    flows["segments"] = np.minimum(SHORTEST * random.random(count) ** (-1 / SHAPE), longest)
+    flows["start"] = random.integers(0, scenario.duration_ns, count)
+    flows["gap"] = random.uniform(*GAP_NS, count)
+    flows["burst"] = random.integers(*BURST, count)
+    kinds, shares = zip(*KIND_SHARES, strict=True)
+    flows["kind"] = random.choice(kinds, count, p=shares)
+    flows["v6"] = random.random(count) < V6_SHARE
+    return flows
 
 
-def _write(path: Path, rows: NDArray[np.void], time: NDArray[np.int64], *, ttl_less: int) -> None:
-    """Write *rows* as a nanosecond pcap."""
-    size = rows["size"].astype(np.int64)
-    wire = HEADERS + size
-    kept = np.minimum(wire, KEPT)
-    frame = np.zeros((len(rows), 16 + KEPT), np.uint8)
-    head = np.stack((time // 1_000_000_000, time % 1_000_000_000, kept, wire), axis=1).astype("<u4")
-    frame[:, :16] = head.view(np.uint8)
-    up = rows["up"]
-    put = _Put(frame)
-    put.field(16 + 12, np.full(len(rows), 0x0800), 2)
-    put.field(30, np.full(len(rows), 0x45), 1)
-    put.field(32, 52 + size, 2)
-    put.field(34, rows["id"], 2)
-    put.field(38, np.where(rows["up"], 64 - ttl_less, 63 + ttl_less), 1)  # one router between a and b
-    put.field(39, np.full(len(rows), 6), 1)
-    client = CLIENT + 1 + rows["flow"] % 200
-    put.field(42, np.where(up, client, SERVER), 4)
-    put.field(46, np.where(up, SERVER, client), 4)
-    port = 10_000 + rows["flow"].astype(np.int64)
-    put.field(50, np.where(up, port, 5002), 2)
-    put.field(52, np.where(up, 5002, port), 2)
-    put.field(54, rows["seq"], 4)
-    put.field(58, rows["ack"], 4)
-    put.field(62, np.full(len(rows), 0x80), 1)
-    put.field(63, np.where(size > 0, 0x18, 0x10), 1)
-    put.field(64, np.full(len(rows), 512), 2)
-    frame[:, 70:74] = (1, 1, 8, 10)
-    put.field(74, rows["tsval"], 4)
-    frame[:, 82:] = (rows["seq"] % 251).astype(np.uint8)[:, None]
-    with path.open("wb") as out:
-        out.write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, KEPT, 1))
-        keep = np.arange(16 + KEPT)[None, :] < (16 + kept)[:, None]
-        out.write(frame[keep].tobytes())
+def _played(flows: NDArray[np.void], scenario: Scenario) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+    """Return every packet that was sent, and when it passed each point, -1 where it did not."""
+    room = scenario.packets + 2 * TRIES * int(flows["segments"].max()) + 16
+    rows, times = np.zeros(room, ROW), np.full((room, scenario.points), -1, np.int64)
+    count, _ = play(flows, rows, times, scenario.packets, scenario.loss, scenario.reordered, scenario.seed)
+    digest(rows[:count])
+    return rows[:count], times[:count]
 
 
-class _Put:
-    """Store big-endian numbers in a column of frames."""
-
-    def __init__(self, frame: NDArray[np.uint8]) -> None:
-        self.frame = frame
-
-    def field(self, at: int, value: NDArray[np.generic], size: int) -> None:
-        """Store *value* in *size* bytes from column *at* on."""
-        number = value.astype(np.int64)
-        for k in range(size):
-            self.frame[:, at + k] = (number >> (8 * (size - 1 - k))) & 0xFF
+def _order(passed: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the packets that passed a point, in the order in which they did."""
+    seen = np.flatnonzero(passed >= 0)
+    return seen[np.argsort(passed[seen], kind="stable")]
 
 
-def main() -> None:
-    """Write a pair and what is true of it; a process of its own, so that its memory is not that of a benchmark."""
-    folder = Path(sys.argv[1])
-    truth = generate(folder, int(sys.argv[2]))
-    facts = {"vanished": truth.frames, "packets": truth.packets}
-    (folder / "truth.json").write_text(json.dumps(facts), encoding="utf-8")
+def _twins(rows: NDArray[np.void], flows: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Return which packets are bit for bit another one: IPv6 acknowledgements that are repeated within a millisecond.
+
+    If one of two such packets is lost, nothing in the captures tells which of them it was.
+    """
+    twins = np.zeros(len(rows), np.bool_)
+    alike = np.flatnonzero((rows["size"] == 0) & (flows["v6"][rows["flow"]] == 1))
+    same = rows[alike][["flow", "up", "flags", "seq", "ack", "tsval", "tsecr"]]
+    _, kind, count = np.unique(same, return_inverse=True, return_counts=True)
+    twins[alike] = count[kind] > 1
+    return twins
+
+
+def _lost_at(
+    point: int, rows: NDArray[np.void], times: NDArray[np.int64], flows: NDArray[np.void], twins: NDArray[np.bool_]
+) -> NDArray[np.void]:
+    """Return the packets in a file that no later point saw."""
+    frames = np.flatnonzero(rows["last"] == point)
+    gone, when = rows[frames], times[frames]
+    lost = np.zeros(len(frames), LOST)
+    lost["point"], lost["frame"], lost["up"] = point, frames + 1, gone["up"] == 1
+    pure = (gone["size"] == 0) & (gone["flags"] == ACK)
+    lost["kind"] = np.where(flows["kind"][gone["flow"]] == DATAGRAMS, DATAGRAM, np.where(pure, PURE_ACK, DATA))
+    if len(frames):
+        inside = (when >= times[0] + EDGE_NS) & (when <= times[-1] - EDGE_NS)
+        lost["eligible"] = inside & ~twins[frames]
+    return lost
+
+
+def _write(
+    path: Path, scenario: Scenario, point: int, flows: NDArray[np.void], rows: NDArray[np.void],
+    order: NDArray[np.int64], times: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Write one point's packets as a nanosecond pcap."""
+    offsets, drifts = scenario.clocks()
+    clock = START_NS + times + offsets[point] + times * drifts[point] // SECOND_NS
+    longest = min(LONGEST_FRAME, scenario.snaplen or LONGEST_FRAME) + RECORD
+    out = np.empty(CHUNK * longest + LONGEST_FRAME, np.uint8)
+    kinds, v6 = flows["kind"].copy(), flows["v6"].copy()
+    with path.open("wb") as file:
+        file.write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, scenario.snaplen or 262_144, 1))
+        for begin in range(0, len(order), CHUNK):
+            part = slice(begin, begin + CHUNK)
+            size = render(rows, order[part], clock[part], kinds, v6, point, scenario.points, scenario.snaplen, out)
+            file.write(out[:size].data)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Generate in a process of its own, so that the memory this takes is not that of a benchmark."""
+    parser = argparse.ArgumentParser(prog="python -m bench.generate", description=__doc__)
+    parser.add_argument("folder", type=Path, help="captures and truth go to a folder in it")
+    for item in fields(Scenario):
+        kind = type(item.default)
+        parser.add_argument(f"--{item.name.replace('_', '-')}", type=kind, default=item.default, help=f"{item.default}")
+    given = vars(parser.parse_args(arguments))
+    print(provide(given.pop("folder"), Scenario(**given)).folder)
 
 
 if __name__ == "__main__":

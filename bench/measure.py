@@ -6,29 +6,58 @@ ratios are taken within a round before their median is.
 
 from __future__ import annotations
 
+import json
 import os
-import resource
+import shutil
 import statistics
 import subprocess
-import time
+import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+ROOT = Path(__file__).resolve().parents[1]
+LAUNCHER = Path(__file__).with_name("launch.py")
+READ_BYTES = 1 << 20
+Figure = Literal["wall_s", "cpu_s", "peak_mb"]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What is said of an outcome."""
+
+    complaint: str | None = None
+    """What is wrong with it, so that its time means nothing."""
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One program of the comparison."""
 
+    group: str
+    """What it works on."""
     name: str
     argv: tuple[str, ...]
-    clean: Callable[[], None]
-    """Remove what an earlier run left; not timed."""
-    check: Callable[[str], str | None]
-    """Say what is wrong with the outcome, given the text printed; not timed."""
+    reads: tuple[Path, ...] = ()
+    """Read before it starts, so that it finds them in memory; not timed."""
+    writes: tuple[Path, ...] = ()
+    """Removed before and after; not timed."""
+    check: Callable[[str], Checked] = lambda _: Checked()
+    """Judge the outcome, given the text printed; not timed."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    seldom: bool = False
+    """It takes too long to run in every round."""
+    stands_for: int = 0
+    """Packets that its time is scaled to, from those that it says it handled; 0: as measured."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells its row from all others."""
+        return self.group, self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +66,7 @@ class Cost:
 
     wall_s: float
     cpu_s: float
-    """User and system."""
+    """User and system, of the program and all its children."""
     peak_mb: float
 
 
@@ -45,61 +74,99 @@ class Cost:
 class Costs:
     """All runs of one program, by round."""
 
-    runs: list[Cost] = field(default_factory=list)
+    runs: dict[int, Cost] = field(default_factory=dict)
+    remark: str = ""
 
-    @property
-    def median(self) -> Cost:
-        """The median of each figure by itself."""
-        return Cost(
-            statistics.median(c.wall_s for c in self.runs),
-            statistics.median(c.cpu_s for c in self.runs),
-            statistics.median(c.peak_mb for c in self.runs),
-        )
+    def median(self, figure: Figure) -> float:
+        """Return the median of one figure."""
+        return statistics.median(_figure(cost, figure) for cost in self.runs.values())
 
-    def speed_against(self, other: Costs) -> float:
-        """Return how many times as fast as *other* this was: the median of the ratios of each round."""
-        return statistics.median(o.wall_s / c.wall_s for c, o in zip(self.runs, other.runs, strict=True))
+
+Measured = dict[tuple[str, str], Costs]
 
 
 class WrongOutcomeError(Exception):
     """A program failed or computed something that is not true; its time means nothing."""
 
 
-def run_rounds(jobs: Sequence[Job], rounds: int, printed: Path) -> dict[str, Costs]:
-    """Return the costs of *jobs* by name; one round before the first is not counted, it fills caches.
+def ratio(above: Sequence[Costs], below: Costs, figure: Figure) -> float:
+    """Return the median, over the rounds that all took part in, of the sum *above* divided by *below*."""
+    common = set(below.runs).intersection(*(costs.runs for costs in above))
+    return statistics.median(
+        sum(_figure(costs.runs[k], figure) for costs in above) / _figure(below.runs[k], figure) for k in common
+    )
 
-    Args: printed is a scratch file for what a program prints.
+
+def _figure(cost: Cost, figure: Figure) -> float:
+    return float(getattr(cost, figure))
+
+
+def run_rounds(
+    jobs: Sequence[Job], rounds: int, slow_rounds: int, scratch: Path, tell: Callable[[str], None]
+) -> Measured:
+    """Return the costs of *jobs* by group and name; one round before the first is not counted, it fills caches.
 
     Raises:
         WrongOutcomeError: An outcome is wrong.
     """
-    costs = {job.name: Costs() for job in jobs}
+    measured: Measured = {job.key: Costs() for job in jobs}
     for number in range(-1, rounds):
-        turn = max(number, 0) % len(jobs)
-        for job in (*jobs[turn:], *jobs[:turn]):  # nobody always follows the same neighbour
-            job.clean()
-            cost = _run(job, printed)
+        for job in _turn(jobs, number):
+            if job.seldom and not 0 <= number < slow_rounds:
+                continue
+            cost, measured[job.key].remark = run_job(job, scratch)
             if number >= 0:
-                costs[job.name].runs.append(cost)
-    return costs
+                measured[job.key].runs[number] = cost
+            what = f"round {number + 1} of {rounds}" if number >= 0 else "to warm up"
+            tell(f"{what}: {job.name}, {job.group}: {cost.wall_s:.3f} s")
+    return measured
 
 
-def lowest_peak_mb() -> float:
-    """Return the memory below which no peak can be seen: the kernel lets a child start with its parent's."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def _turn(jobs: Sequence[Job], number: int) -> Iterator[Job]:
+    """Begin each round with another program, so that nobody always follows the same neighbour."""
+    turn = max(number, 0) % len(jobs)
+    yield from jobs[turn:]
+    yield from jobs[:turn]
 
 
-def _run(job: Job, printed: Path) -> Cost:
-    """Run *job* once and check its outcome."""
-    with printed.open("wb") as out:
-        began = time.perf_counter()
-        child = subprocess.Popen(job.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(child.pid, 0)
-        wall_s = time.perf_counter() - began
-    child.returncode = os.waitstatus_to_exitcode(status)  # it is reaped: Popen must not wait for it again
+def run_job(job: Job, scratch: Path) -> tuple[Cost, str]:
+    """Run *job* once, check its outcome and return its cost and what is remarked."""
+    _remove(job.writes)
+    for path in job.reads:
+        _read(path)
+    os.sync()  # what the program before wrote must not be written on this one's time
+    printed = scratch / "printed"
+    argv = [sys.executable, "-I", "-S", str(LAUNCHER), str(printed), *job.argv]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **job.environment}
+    done = subprocess.run(argv, check=True, capture_output=True, text=True, env=environment, cwd=ROOT)
+    seen = json.loads(done.stdout)
     text = printed.read_text(encoding="utf-8", errors="replace")
-    wrong = job.check(text) if child.returncode == 0 else f"ended with {child.returncode}\n{text}"
-    if wrong is not None:
-        msg = f"{job.name}: {wrong}"
+    checked = job.check(text) if seen["exit_code"] == 0 else Checked(f"ended with {seen['exit_code']}\n{text}")
+    _remove(job.writes)
+    if checked.complaint is not None:
+        msg = f"{job.name}, {job.group}: {checked.complaint}"
         raise WrongOutcomeError(msg)
-    return Cost(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return _scaled(job, Cost(seen["wall_s"], seen["cpu_s"], seen["peak_mb"]), text), checked.remark
+
+
+def _scaled(job: Job, cost: Cost, text: str) -> Cost:
+    """Scale the time of the packets that the program says it handled, without its start, to all."""
+    if not job.stands_for:
+        return cost
+    said = json.loads(text)
+    factor = job.stands_for / said["packets"]
+    return Cost(said["wall_s"] * factor, said["cpu_s"] * factor, cost.peak_mb)
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> None:
+    with path.open("rb", buffering=0) as data:
+        while data.read(READ_BYTES):
+            pass

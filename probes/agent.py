@@ -21,10 +21,11 @@ _PREAMBLE = """umask 077; r=$1/vanishpoint-$(id -u); d=$r/$2
 own() { [ -d "$1" ] && [ ! -L "$1" ] && [ -O "$1" ]; }
 no() { echo "fail $1 $2"; exit 10; }
 """
-# Another capture's removal may take the empty root away between the two mkdir.
+# Another capture's removal may take the empty root away between the two mkdir. Nothing is made in a root that is not
+# ours: somebody may have planted a link to any other place there.
 _UPLOAD = (
     _PREAMBLE
-    + """for i in 1 2 3; do mkdir "$r" 2>/dev/null; mkdir "$d" 2>/dev/null; [ -d "$d" ] && break; done
+    + """for i in 1 2 3; do mkdir "$r" 2>/dev/null; own "$r" && mkdir "$d" 2>/dev/null; [ -d "$d" ] && break; done
 own "$r" && own "$d" || no directory "$d"
 { cat >"$d/agent.$$" && [ -s "$d/agent.$$" ] && mv "$d/agent.$$" "$d/agent.sh"; } 2>/dev/null ||
     { rm -f "$d/agent.$$"; [ -e "$d/claim" ] || { rm -rf -- "$d"; rmdir "$r" 2>/dev/null; }; no upload "$d"; }

@@ -27,7 +27,7 @@ from orchestrator.core.misses import count_misses, miss_probability
 from orchestrator.core.proxies import claims_across, find_proxied, up_to_relay
 from orchestrator.core.reshaped import CERTAINLY, PERHAPS, find_reshaped
 from orchestrator.core.routes import FORWARD, UNKNOWN, routes_in_use
-from orchestrator.core.sort import stable_order
+from orchestrator.core.sort import by_group, nearly_sorted, stable_order
 from orchestrator.core.spans import find_spans
 from orchestrator.core.verdicts import (
     AMBIGUOUS,
@@ -138,10 +138,9 @@ def _begin(
     acked = np.full(count, -1, np.int64)
     first = tokens.first_row
     tcp = np.flatnonzero(packets.protocol[first] == TCP)
-    order = tcp[stable_order(time[tcp], tokens.flow[tcp])]
     unwrap(
-        order, tokens.flow, tokens.bit, packets.seq[first], packets.ack[first], packets.flags[first],
-        packets.payload[first], start, end, acked,
+        by_group(tcp[nearly_sorted(time[tcp])], tokens.flow), first, tokens.flow, tokens.bit, packets.seq, packets.ack,
+        packets.flags, packets.payload, start, end, acked,
     )  # fmt: skip
     counted = np.ones(count, np.bool_) if window is None else (time >= window[0]) & (time <= window[1])
     flag = [np.zeros(count, np.bool_) for _ in range(4)]
@@ -190,7 +189,7 @@ def _examine_missing(
     with_bytes = np.flatnonzero(tcp & (verdicts.end > verdicts.start) & ((packets.flags[first] & RST) == 0))
     by_start = with_bytes[stable_order(verdicts.start[with_bytes], way[with_bytes])]
     with_ack = np.flatnonzero(tcp & (verdicts.acked >= 0) & ((packets.flags[first] & RST) == 0))
-    by_ack = with_ack[stable_order(verdicts.time_ns[with_ack], way[with_ack])]
+    by_ack = by_group(with_ack[nearly_sorted(verdicts.time_ns[with_ack])], way)
     highest = _running_highest(verdicts.acked[by_ack], way[by_ack])
     ways = way[missing]
     result = np.zeros(len(missing), np.uint8)

@@ -23,12 +23,12 @@ the wire; SUPERSEDED a later acknowledgement passed; PASSED_LATER a later copy r
 
 
 @kernel
-def unwrap(order, flow, bit, seq, ack, flags, payload, start, end, acked):
+def unwrap(order, row, flow, bit, seq, ack, flags, payload, start, end, acked):
     """Give every TCP token its place in a byte stream that never wraps.
 
-    Args: order int64[:] token numbers by flow and time; flow int32[:], bit, flags uint8[:], seq, ack, payload
-        uint32[:];
-    outputs start, end, acked int64[:] (acked -1 without ACK flag).
+    Args: order int64[:] token numbers by flow and time; by token: row int32[:] one that shows it, flow int32[:], bit
+    uint8[:]; by row: seq, ack, payload uint32[:], flags uint8[:]; outputs by token: start, end, acked int64[:] (-1
+    without ACK flag).
     """
     reference = np.zeros(2, np.int64)
     place = np.zeros(2, np.int64)
@@ -44,8 +44,9 @@ def unwrap(order, flow, bit, seq, ack, flags, payload, start, end, acked):
             epoch = np.int64(0)
             opened[:] = -1
         side = np.int64(bit[token])
-        number = np.int64(seq[token])
-        mask = flags[token]
+        at = row[token]
+        number = np.int64(seq[at])
+        mask = flags[at]
         if mask & 2 and not mask & 16:
             if known[side] and opened[side] != number and (opened[side] >= 0 or known[1 - side]):
                 epoch += NEW_CONNECTION
@@ -57,7 +58,7 @@ def unwrap(order, flow, bit, seq, ack, flags, payload, start, end, acked):
             place[side] = epoch + (1 << 33)
         delta = ((number - reference[side] + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
         start[token] = place[side] + delta
-        length = np.int64(payload[token]) + (1 if mask & 2 else 0) + (1 if mask & 1 else 0)
+        length = np.int64(payload[at]) + (1 if mask & 2 else 0) + (1 if mask & 1 else 0)
         end[token] = start[token] + length
         if delta > 0 and not mask & 4:
             reference[side] = number
@@ -65,7 +66,7 @@ def unwrap(order, flow, bit, seq, ack, flags, payload, start, end, acked):
         acked[token] = -1
         if mask & 16:
             other = 1 - side
-            number = np.int64(ack[token])
+            number = np.int64(ack[at])
             if not known[other]:
                 known[other] = True
                 reference[other] = number

@@ -8,7 +8,7 @@ import numpy as np
 
 from orchestrator.core.routes import REVERSE
 from orchestrator.core.verdicts import CONFIRMED, PROBABLE
-from orchestrator.model.columns import RST, TCP
+from orchestrator.model.columns import RST, SYN, TCP
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,14 +84,15 @@ def come_unseen(packets: Packets, tokens: Tokens, spans: Spans, verdicts: Verdic
 def _seen_by_way(packets: Packets, tokens: Tokens, spans: Spans, flows: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Return for every flow direction and point whether that saw anything of it, of *flows* alone.
 
-    Resets are left out: a device may have sent them.
+    Resets are left out, for a device may have sent them; so are SYNs, which a device that answers in the peer's name
+    passes on as they are, with all that follows changed.
     """
     ways = 2 * (int(tokens.flow.max()) + 1)
     asked = np.zeros(ways // 2, np.bool_)
     asked[flows] = True
     of_these = np.flatnonzero(asked[tokens.flow])
     first = tokens.first_row[of_these]
-    of_these = of_these[(packets.protocol[first] != TCP) | ((packets.flags[first] & RST) == 0)]
+    of_these = of_these[(packets.protocol[first] != TCP) | ((packets.flags[first] & (RST | SYN)) == 0)]
     seen = np.zeros((ways, tokens.row.shape[1]), np.bool_)
     for point in range(tokens.row.shape[1]):
         seen[spans.way[of_these[tokens.row[of_these, point] >= 0]], point] = True

@@ -36,42 +36,76 @@ def count_misses(
 ) -> None:
     """Count by point the tokens that passed it unseen; resets are left out, for they may be born on the way."""
     points = tokens.row.shape[1]
-    missed = np.zeros(points, np.int64)
-    saw = np.zeros(points, np.int64)
-    passed = np.zeros(points, np.int64)
-    first = tokens.first_row
-    usable = verdicts.counted & ~tokens.ambiguous & ~verdicts.proxied.anywhere(tokens.flow)
-    tcp = packets.protocol[first] == TCP
-    usable &= ~(tcp & ((packets.flags[first] & RST) > 0))
-    way = tokens.way
-    # what nothing tells from its repetitions may be folded at one point and not at another: that is no miss
-    alike = (packets.ip_id[first] == 0) | tokens.unnumbered[way]
-    usable &= ~(tcp & alike & ((packets.payload[first] == 0) | (packets.tsval[first] == 0)))
-    ways = int(way.max()) + 1 if len(way) else 0
+    missed, saw, passed, perhaps, perhaps_saw = np.zeros((5, points), np.int64)
+    usable, alike = _usable(packets, tokens, verdicts)
+    near = np.argmax(tokens.row >= 0, axis=1)
     hinted = False
     for route, direction, members in routes_in_use(routes):
         line = routes.points[route] if direction == FORWARD else routes.points[route][::-1]
         inside = members[usable[members]]
         seen = tokens.row[inside][:, line] >= 0
-        later = np.logical_or.accumulate(seen[:, ::-1], axis=1)[:, ::-1]
-        proved = later.copy()
-        proved[:, :-1] = later[:, 1:]
-        proved[:, -1] = False
-        proved |= verdicts.certified[inside][:, None]
+        proved = _proved(seen) | verdicts.certified[inside][:, None]
         for column, point in enumerate(line):
-            met = np.zeros(ways, np.bool_)  # what has never come by is blindness or another way, no chance miss
-            met[way[inside[seen[:, column]]]] = True
+            here = inside[seen[:, column]]
             gone = inside[proved[:, column] & ~seen[:, column]]
-            gone = gone[met[way[gone]] & ~np.isin(packets.protocol[first[gone]], facts[point].cut_protocols)]
-            during = _while_open(verdicts, facts[point], gone, inside[seen[:, column]])
+            gone = gone[_may_have_passed(packets, tokens, verdicts, facts[point], point, gone, here, near)]
+            during = _while_open(verdicts, facts[point], gone, here)
             hinted = hinted or 0 < len(gone) - int(during.sum()) <= FEWEST_BEFORE_OPEN
-            gone = gone[during]
-            missed[point] += len(gone)
-            saw[point] += int(seen[:, column].sum())
-            passed[point] += len(gone) + int((proved[:, column] & seen[:, column]).sum())
+            sure = gone[during & ~alike[gone]]
+            missed[point] += len(sure)
+            saw[point] += int((~alike[here]).sum())
+            passed[point] += len(sure) + int((proved[:, column] & seen[:, column] & ~alike[inside]).sum())
+            perhaps[point] += int(during.sum()) - len(sure)
+            perhaps_saw[point] += int(alike[here].sum())
     verdicts.missed, verdicts.passed = missed.tolist(), passed.tolist()
-    verdicts.some_missed = bool(missed.any()) or hinted or any(f.kernel_drops for f in facts)
-    verdicts.miss_rate = [m / (m + s) if m + s else 0.0 for m, s in zip(missed.tolist(), saw.tolist(), strict=True)]
+    verdicts.some_missed = bool(missed.any() or perhaps.any()) or hinted or any(f.kernel_drops for f in facts)
+    verdicts.miss_rate = _shares(missed, saw)
+    verdicts.suspected = _shares(perhaps, perhaps_saw)
+
+
+def _shares(missed: NDArray[np.int64], saw: NDArray[np.int64]) -> list[float]:
+    return [m / (m + s) if m + s else 0.0 for m, s in zip(missed.tolist(), saw.tolist(), strict=True)]
+
+
+def _usable(packets: Packets, tokens: Tokens, verdicts: Verdicts) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return by token whether its absence tells something, and whether it is data that may be like its repetition.
+
+    What nothing tells from its repetitions may be folded at one point and not at another: that proves no miss, though
+    it gives reason to suspect one where it is data, of which repetitions are few.
+    """
+    first = tokens.first_row
+    tcp = packets.protocol[first] == TCP
+    usable = verdicts.counted & ~tokens.ambiguous & ~(tcp & ((packets.flags[first] & RST) > 0))
+    low = np.argmax(tokens.row >= 0, axis=1)
+    high = tokens.row.shape[1] - 1 - np.argmax(tokens.row[:, ::-1] >= 0, axis=1)
+    usable &= ~verdicts.proxied.between(tokens.flow, low, high)
+    alike = tcp & ((packets.ip_id[first] == 0) | tokens.unnumbered[tokens.way])
+    bare = packets.payload[first] == 0
+    usable &= ~(alike & bare)
+    return usable, alike & (packets.tsval[first] == 0)
+
+
+def _proved(seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Say for each token and point of its route, in the direction of travel, whether a later point saw it."""
+    proved = np.zeros_like(seen)
+    proved[:, :-1] = np.logical_or.accumulate(seen[:, ::-1], axis=1)[:, ::-1][:, 1:]
+    return proved
+
+
+def _may_have_passed(
+    packets: Packets, tokens: Tokens, verdicts: Verdicts, facts: PointFacts, point: int, gone: NDArray[np.int64],
+    here: NDArray[np.int64], near: NDArray[np.int64],
+) -> NDArray[np.bool_]:  # fmt: skip
+    """Say for tokens that *point* did not see whether it sees such: of flow directions, on this side of a relay.
+
+    Args: *here* are tokens that it saw; *near* by token any point that saw it.
+    """
+    met = np.zeros(len(tokens.unnumbered), np.bool_)  # what has never come by is blindness or another way, no miss
+    met[tokens.way[here]] = True
+    ends = np.stack((near[gone], np.full(len(gone), point)))
+    across = verdicts.proxied.between(tokens.flow[gone], ends.min(axis=0), ends.max(axis=0))
+    told = ~np.isin(packets.protocol[tokens.first_row[gone]], facts.cut_protocols)
+    return np.asarray(met[tokens.way[gone]] & told & ~across)
 
 
 def _while_open(
@@ -98,7 +132,7 @@ def miss_probability(facts: PointFacts, verdicts: Verdicts, point: int, beyond: 
     """
     if not facts.complete:
         return 1.0
-    rate = verdicts.miss_rate[point]
+    rate = max(verdicts.miss_rate[point], verdicts.suspected[point])
     if facts.kernel_drops:
         return max(rate, facts.kernel_drops / (facts.kernel_drops + facts.packets))
     if rate > 0 or facts.kernel_drops is not None or not verdicts.some_missed:

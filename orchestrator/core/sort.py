@@ -51,7 +51,12 @@ def together(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
     return order
 
 
-def by_group(order: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.int64]:
+def nearly_sorted(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the order of *values* that consist of a few long runs, such as times by token: far faster than others."""
+    return np.argsort(values, kind="stable")  # of 64-bit numbers this merges runs
+
+
+def by_group(order: NDArray[np.int64], group: NDArray[Any]) -> NDArray[np.int64]:
     """Return *order*, places in some order, with those of one group together, groups ascending.
 
     Args: group by place, small numbers from 0 on.

@@ -85,6 +85,8 @@ class Verdicts:
     acked: NDArray[np.int64]
     miss_rate: list[float] = field(default_factory=list)
     """By point: share of tokens that it missed though they passed."""
+    suspected: list[float] = field(default_factory=list)
+    """The same of data that nothing tells from its repetitions, so that one of them may have been taken for another."""
     missed: list[int] = field(default_factory=list)
     passed: list[int] = field(default_factory=list)
     """By point: tokens that provably passed it, seen there or not."""

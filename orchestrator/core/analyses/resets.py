@@ -9,7 +9,7 @@ import numpy as np
 from orchestrator.core.mirrors import touch
 from orchestrator.core.misses import LONGEST_DELAY_NS
 from orchestrator.core.routes import FORWARD, REVERSE, UNKNOWN, address
-from orchestrator.core.sort import stable_order
+from orchestrator.core.sort import by_group, nearly_sorted
 from orchestrator.core.verdicts import KINDS
 from orchestrator.model.columns import ACK, FIN, MARK_OPTIONS, MARK_TIMESTAMPS, RST, SYN, TCP
 from orchestrator.model.finding import Burst, Family, FlowKey, Origin, Reset, Side
@@ -49,7 +49,7 @@ class _Context:
         self.packets, self.tokens, self.verdicts = packets, tokens, verdicts
         way = tokens.way
         self.way = way
-        self.order = stable_order(verdicts.time_ns, way)
+        self.order = by_group(nearly_sorted(verdicts.time_ns), way)
         self.sorted_way = way[self.order]
 
     def same_way(self, way: int) -> NDArray[np.int64]:
@@ -98,10 +98,10 @@ def _reset(
     if after is not None and context.verdicts.proxied.ends[tokens.flow[token]].any():
         after = None
         evidence.append("its connection ends on the way and begins anew: a relay speaks for both ends")
-    if after is not None and _comes_unseen(context, token, line[: line.index(first)]):
+    if after is not None and _comes_changed(context, token, first, line[: line.index(first)]):
         after = None
         evidence.append(
-            "its connection comes from there too, and no point there saw any of it: it has another name there"
+            "the packets before it come from there too, and no point there saw any of them: they look otherwise there"
         )
     if context.verdicts.reshaped[token]:
         after = None
@@ -124,11 +124,17 @@ def _reset(
     )  # fmt: skip
 
 
-def _comes_unseen(context: _Context, token: int, upstream: Sequence[int]) -> bool:
-    """Say whether the connection of a reset comes from *upstream* like it, and none of these points saw any of it."""
-    packets, tokens, way = context.packets, context.tokens, int(context.way[token])
-    own, other = (t[(packets.flags[tokens.first_row[t]] & RST) == 0] for t in map(context.same_way, (way, way ^ 1)))
-    return bool(len(own)) and not (tokens.row[np.concatenate((own, other))][:, upstream] >= 0).any()
+def _comes_changed(context: _Context, token: int, first: int, upstream: Sequence[int]) -> bool:
+    """Say whether *first* saw packets of a reset's connection and direction, and none of them was seen *upstream*.
+
+    They come from there in another shape, and so may it.  A SYN tells nothing: a device that answers in the peer's name
+    passes it on as it is and changes all that follows.
+    """
+    packets, tokens = context.packets, context.tokens
+    own = context.same_way(int(context.way[token]))
+    own = own[(packets.flags[tokens.first_row[own]] & (RST | SYN)) == 0]
+    own = own[tokens.row[own, first] >= 0]
+    return bool(len(own)) and not (tokens.row[own][:, upstream] >= 0).any()
 
 
 def _born_after(
@@ -145,7 +151,7 @@ def _born_after(
     doubt = 1.0
     after = None
     for point in reversed(upstream):
-        rate = context.verdicts.miss_rate[point]
+        rate = max(context.verdicts.miss_rate[point], context.verdicts.suspected[point])
         fact = facts[point]
         open_then = fact.uncertainty_ns is not None and fact.start_ns <= time <= fact.end_ns
         watches = (int(routes.pair[token]), point) not in routes.elsewhere
@@ -267,9 +273,8 @@ def _flow_spans(tokens: Tokens, packets: Packets, verdicts: Verdicts) -> dict[tu
     """Return first and last time of each TCP flow direction, by its source."""
     first = tokens.first_row
     tcp = np.flatnonzero(packets.protocol[first] == 6)  # noqa: PLR2004
-    way = tokens.flow[tcp].astype(np.int64) * 2 + tokens.bit[tcp]
-    order = tcp[stable_order(verdicts.time_ns[tcp], way)]
-    ordered = tokens.flow[order].astype(np.int64) * 2 + tokens.bit[order]
+    order = by_group(tcp[nearly_sorted(verdicts.time_ns[tcp])], tokens.way)
+    ordered = tokens.way[order]
     begins = np.flatnonzero(np.concatenate(([True], np.diff(ordered) != 0))) if len(order) else np.empty(0, np.int64)
     ends = np.append(begins[1:], len(order)) - 1
     spans = {}

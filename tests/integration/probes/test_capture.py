@@ -441,15 +441,16 @@ def test_a_directory_of_somebody_else_is_refused(host, root, spec):
     user.close()
 
 
-def test_a_planted_link_is_refused(host, root, spec):
-    """Nor is a link followed to a place of ours."""
+def test_a_planted_link_is_refused(host, root, spec, tmp_path):
+    """Nor is a link followed to a place of ours, where nothing is made either."""
     one = spec()
     user = connect(host.login("bare"))
-    user.run(["ln", "-s", "/root", "/var/tmp/vanishpoint-0"])
+    user.run(["ln", "-s", str(tmp_path), "/var/tmp/vanishpoint-0"])
 
     with pytest.raises(DiskError) as caught:
         capture.arm(root, one)
 
     assert caught.value.code == "directory"
+    assert list(tmp_path.iterdir()) == []
     root.run(["rm", "/var/tmp/vanishpoint-0"])
     user.close()

@@ -18,6 +18,7 @@ from orchestrator.archive.layout import RunDirectory
 from orchestrator.pipeline import analyse, open_offline
 from tests.support.offline import analyse_files
 from tests.support.pathsim.cases import Case, Devices, Point, make
+from tests.support.pathsim.found import FOUND
 from tests.support.pathsim.strategies import cases
 from tests.support.pathsim.taps import Clock
 from tests.support.pathsim.truth import claimed_uids, eligible, false_claims
@@ -70,6 +71,14 @@ def test_ten_thousand_cases_without_one_false_claim():
 
     missed = sum(n for n, _ in overlooked)
     assert missed <= (1 - SHARE_MIXED) * lost, f"{missed:,} of {lost:,} overlooked, most of them in {overlooked[:3]}"
+
+
+@pytest.mark.parametrize("about", FOUND)
+def test_who_was_once_accused_is_not_accused_again(tmp_path, about):
+    """Whatever the gate found stays found."""
+    made = make(FOUND[about], tmp_path)
+
+    assert false_claims(made, analyse_files(tmp_path, made.files)) == []
 
 
 EDITS = {

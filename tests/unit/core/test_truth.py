@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from bench.generate import generate
 from orchestrator.pcap.reader import read_capture
 from tests.support.offline import analyse_files, segment
+from tests.support.streams import generate
 from tests.support.wire import ACK, PSH, RST, SYN, Packet, write_pcap
 
 START = 1_700_000_000 * 10**9
