@@ -17,6 +17,7 @@ from orchestrator.core.analyses.segments import count_segments
 from orchestrator.core.analyses.series_loss import infer_series
 from orchestrator.core.analyses.survival import add_survival
 from orchestrator.core.analyses.unanswered import find_unanswered
+from orchestrator.core.hidden import excuse_hidden, hide
 from orchestrator.core.ladder import judge
 from orchestrator.core.match import match_repeated
 from orchestrator.core.mirrors import find_mirror_losses, joined
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from orchestrator.core.analyses.unanswered import Attempt
     from orchestrator.core.flows import Flows
     from orchestrator.core.mirrors import MirrorLosses
+    from orchestrator.core.routes import Routes
     from orchestrator.core.steps import Bounds
     from orchestrator.core.tokens import Tokens
     from orchestrator.core.verdicts import Verdicts
@@ -148,7 +150,7 @@ def analyse(
         routes = find_routes(packets, flows, tokens, paths, numbers, len(observed))
     mirrors = _mirrors(observed, _by_frame(smooth, origin, len(whole)), whole_point)
     facts = _facts(observed, mirrors, clocks, corrected, point, window, post_roll_ns)
-    verdicts = judge(packets, flows, tokens, routes, corrected, facts, window)
+    routes, verdicts = _judged(packets, flows, tokens, routes, corrected, facts, window)
     kind = kinds(packets, tokens)
     frames = _frames(whole_point, len(observed))[origin]
     resets = locate_resets(packets, tokens, routes, verdicts, kind, facts, names, frames)
@@ -177,6 +179,17 @@ def analyse(
     found.translations = _translations(packets, flows, point, names)
     found.attempts = find_unanswered(packets, tokens, routes, verdicts, names, frames)
     return found
+
+
+def _judged(
+    packets: Packets, flows: Flows, tokens: Tokens, routes: Routes, corrected: NDArray[np.int64],
+    facts: Sequence[PointFacts], window: tuple[int, int] | None,
+) -> tuple[Routes, Verdicts]:  # fmt: skip
+    """Return the verdicts, and routes that know where tunnels hide packets."""
+    known = hide(packets, tokens, routes, corrected, facts)
+    verdicts = judge(packets, flows, tokens, known, corrected, facts, window)
+    excuse_hidden(packets, tokens, known, verdicts)
+    return known, verdicts
 
 
 def _edges(observed: Sequence[Observed], bounds: Bounds) -> list[Edge]:

@@ -13,6 +13,7 @@ from orchestrator.core.analyses.passage import exact_delays, line_up
 from orchestrator.core.analyses.reordering import measure_reordering
 from orchestrator.core.analyses.sample import draw_sample
 from orchestrator.core.analyses.tally import tally_segments
+from orchestrator.core.hidden import is_hidden
 from orchestrator.core.rates import loss_rate
 from orchestrator.core.routes import FORWARD, REVERSE
 from orchestrator.core.verdicts import KINDS, REASONS
@@ -83,7 +84,8 @@ def _fill(row: SegmentRow, tally: Tally, key: Key, scene: Scene) -> None:
     tokens, packets = scene.tokens, scene.packets
     row.sent, row.delivered = len(tally.sent), len(tally.delivered)
     row.vanished, row.vanished_probable, row.undecided = len(tally.confirmed), len(tally.probable), len(tally.undecided)
-    row.unseen = int((tokens.row[tally.delivered, far] < 0).sum())
+    unseen = tally.delivered[tokens.row[tally.delivered, far] < 0]
+    row.unseen = int((~is_hidden(scene.routes, unseen, far)).sum())
     lost = np.concatenate((tally.confirmed, tally.probable))
     passage = line_up(tokens, tally.delivered, lost, near, far)
     met = passage.token[passage.met]

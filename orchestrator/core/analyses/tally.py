@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from orchestrator.core.hidden import is_hidden
 from orchestrator.core.routes import FORWARD, REVERSE
-from orchestrator.core.verdicts import BLIND, CONFIRMED, PROBABLE, UNDECIDED
+from orchestrator.core.verdicts import BLIND, CONFIRMED, ENCRYPTED, PROBABLE, UNDECIDED
 from orchestrator.model.columns import RST, TCP
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def tally_segments(
             if len(members) and len(line) > 1:
                 _tally_route(tokens, verdicts, members, line, direction, reset, parts)
             if len(members) and not routes.planned[route]:
-                _tally_blind(verdicts, members, line, direction, neighbours, parts)
+                _tally_blind(verdicts, routes, members, line, direction, neighbours, parts)
     return {key: Tally(**_joined(found)) for key, found in parts.items()}
 
 
@@ -100,7 +101,7 @@ def _tally_route(
 
 
 def _tally_blind(
-    verdicts: Verdicts, members: NDArray[np.int64], line: Sequence[int], direction: int,
+    verdicts: Verdicts, routes: Routes, members: NDArray[np.int64], line: Sequence[int], direction: int,
     neighbours: Sequence[tuple[int, int]], parts: dict[Key, list[tuple[NDArray[Any], ...]]],
 ) -> None:  # fmt: skip
     """Without an inventory, nothing tells whether a flow goes on to a point that never saw it: no coverage."""
@@ -110,5 +111,5 @@ def _tally_blind(
         if start == end:
             gone = members[(verdicts.last_seen[members] == end)] if len(line) > 1 else members
             none = gone[:0]
-            reasons = np.full(len(gone), BLIND, np.uint8)
+            reasons = np.where(is_hidden(routes, gone, target), ENCRYPTED, BLIND).astype(np.uint8)
             parts.setdefault((start, target, direction), []).append((gone, none, none, none, gone, reasons))
