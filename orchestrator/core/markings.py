@@ -22,10 +22,11 @@ EXPEDITED = 46
 def marking_findings(measured: Sequence[SegmentRow]) -> list[Finding]:
     """Return what is to be said about the class of service and about congestion marks."""
     found = []
+    named = {(r.direction, m.field) for r in measured if not r.span for m in r.modifications}
     for row in measured:
-        if row.span:
-            continue
         for change in row.modifications:
+            if row.span and (row.direction, change.field) in named:
+                continue
             if change.field == "dscp" and change.packets >= FEW_WORTH_A_SENTENCE:
                 found.append(_remarked(row, change))
             elif change.field == "ecn":

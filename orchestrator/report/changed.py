@@ -20,14 +20,18 @@ MOST_CHANGES = 2
 """Listed for each field; all of them stand in result.json."""
 
 
-def changed_on(row: SegmentRow) -> str:
-    """Return what is changed on one segment and direction, empty where nothing is."""
-    return "; ".join(_field(m) for m in row.modifications)
-
-
 def changed_lines(rows: Sequence[SegmentRow]) -> list[str]:
-    """Return one sentence for each segment and direction on which something is changed."""
-    return [f"{r.near} → {r.far}: {changed_on(r)}" for r in rows if r.modifications and not r.span]
+    """Return one sentence for each segment and direction on which something is changed.
+
+    Of a stretch over several segments, what none of those shows: the points between may be blind to it.
+    """
+    named = {(r.direction, m.field) for r in rows if not r.span for m in r.modifications}
+    lines = []
+    for row in rows:
+        told = [m for m in row.modifications if not row.span or (row.direction, m.field) not in named]
+        if told:
+            lines.append(f"{row.near} → {row.far}: " + "; ".join(_field(m) for m in told))
+    return lines
 
 
 def _field(m: Modification) -> str:
