@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.core.hidden_kernels import find_carriers
+from orchestrator.core.hidden_kernels import BUCKET_BYTES, find_carriers
 from orchestrator.core.routes import FORWARD, routes_in_use
 from orchestrator.core.sort import stable_order
 from orchestrator.core.verdicts import BLIND, CONFIRMED, ELSEWHERE, ENCRYPTED, PROBABLE, UNDECIDED
@@ -113,19 +113,19 @@ def _carried(
         # which way a tunnel goes that one point alone sees is a guess
         theirs = beyond[(routes.direction[beyond] == direction) | single[tokens.flow[beyond]]]
         row = tokens.row[theirs, point]
-        order = stable_order(corrected_ns[row])
-        row = row[order]
-        carrier_time, carrier_size = corrected_ns[row], packets.payload[row].astype(np.int64)
+        carrier_time, bucket = corrected_ns[row], packets.payload[row].astype(np.int64) // BUCKET_BYTES
+        order = stable_order(carrier_time, bucket)
+        begins = np.searchsorted(bucket[order], np.arange(int(bucket.max(initial=0)) + 2))
         first = tokens.first_row[mine]
         time, size = corrected_ns[first], packets.payload[first].astype(np.int64)
         hit = np.zeros(len(mine), np.bool_)
         find_carriers(
-            time, size, carrier_time, carrier_size, slack_ns, slack_ns + LONGEST_NS, LEAST_ADDED, MOST_ADDED, hit
+            time, size, carrier_time[order], begins, slack_ns, slack_ns + LONGEST_NS, LEAST_ADDED, MOST_ADDED, hit
         )
         pair = routes.pair[mine]
         hits += np.bincount(pair, weights=hit, minlength=pairs)
         total += np.bincount(pair, minlength=pairs)
-        room += _between(pair, time, carrier_time, slack_ns, pairs)
+        room += _between(pair, time, np.sort(carrier_time), slack_ns, pairs)
     enough: NDArray[np.bool_] = (total > 0) & (hits >= MOSTLY * total) & (room >= MOSTLY * total)
     return enough
 

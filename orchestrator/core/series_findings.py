@@ -25,8 +25,9 @@ def _before(loss: SeriesLoss) -> Finding:
     total = loss.lost + loss.received
     several = f"{loss.series:,} series" if loss.series > 1 else "one series"
     alternatives = ["a part of the series took another way past the point", "a sender that left numbers out"]
-    if not loss.counted:
-        alternatives.append("a capture without drop counters that missed them")
+    alternatives.append(
+        "a mirror port that lost copies" if loss.counted else "a capture without drop counters that missed them"
+    )
     return Finding(
         id=f"series-{loss.point}-{loss.direction}", kind="series", verdict="supported",
         statement=f"Inferred from the numbers of {names}: {loss.lost:,} of {total:,} packets {way} were lost before"
