@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 Field = Literal[
     "src", "dst", "sport", "dport", "dscp", "ecn", "ip_id", "mss", "seq", "ack", "tsval", "tsecr", "icmp_id", "ttl",
-    "segmentation", "header",
+    "window", "flags", "timestamps", "segmentation", "header",
 ]  # fmt: skip
-"""``ttl`` is a decrement other than the usual one; ``segmentation``: the same bytes in other packets; ``header``: the
-same bytes under a TCP header with other fields (window, flags, acknowledgement, options)."""
+"""``ttl`` is a decrement other than the usual one; ``timestamps`` the option, 1 where it is there; ``segmentation`` the
+same bytes in other packets; ``header`` the same bytes under a TCP header of which nothing tells what changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

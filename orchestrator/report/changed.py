@@ -14,7 +14,8 @@ TITLES = {
     "src": "source", "dst": "target", "sport": "source port", "dport": "target port", "dscp": "DSCP", "ecn": "ECN",
     "ip_id": "IP identification", "mss": "segment size (MSS)", "seq": "sequence numbers",
     "ack": "acknowledgement numbers", "tsval": "timestamps", "tsecr": "echoed timestamps", "icmp_id": "ICMP id",
-    "ttl": "TTL", "segmentation": "cut into other segments", "header": "another TCP header",
+    "ttl": "TTL", "segmentation": "cut into other segments", "header": "another TCP header", "window": "TCP window",
+    "flags": "TCP flags", "timestamps": "timestamps option",
 }  # fmt: skip
 MOST_CHANGES = 2
 """Listed for each field; all of them stand in result.json."""

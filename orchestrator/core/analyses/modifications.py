@@ -12,6 +12,7 @@ import numpy as np
 
 from orchestrator.core.analyses.fields_kernels import DSCP, ECN, FIELDS, compare_fields
 from orchestrator.core.analyses.resets import flow_key
+from orchestrator.core.analyses.reshaped_fields import header_changes
 from orchestrator.core.identity_kernels import GOLDEN
 from orchestrator.core.reshaped import CERTAINLY
 from orchestrator.core.routes import address
@@ -54,8 +55,8 @@ def find_modifications(
     hops, odd, routed = _odd_hops(scene, passage.token[met], left, right, near, far)
     if odd.any():
         found.append(_hop_changes(scene, left, right, odd, routed, cast("int", hops)))
-    recut = _recut(scene, delivered, near)
-    changed = int(np.count_nonzero((differs > 0) | odd)) + sum(m.packets for m in recut)
+    count, recut = _recut(scene, delivered, near, far)
+    changed = int(np.count_nonzero((differs > 0) | odd)) + count
     return changed, hops, (*found, *recut)
 
 
@@ -167,20 +168,22 @@ def _hop_changes(
     )  # fmt: skip
 
 
-def _recut(scene: Scene, delivered: NDArray[np.int64], near: int) -> list[Modification]:
-    """Return what arrived in other packets, or under another TCP header, than it left *near*."""
-    verdicts, tokens = scene.verdicts, scene.tokens
+def _recut(scene: Scene, delivered: NDArray[np.int64], near: int, far: int) -> tuple[int, list[Modification]]:
+    """Return (how many arrived in other packets or under another TCP header than they left *near*, what changed)."""
+    verdicts = scene.verdicts
     here = delivered[verdicts.modified[delivered] & (verdicts.last_seen[delivered] == near)]
-    header = verdicts.reshaped[here] == CERTAINLY
-    found = []
-    kinds: tuple[tuple[Field, NDArray[np.bool_]], ...] = (("segmentation", ~header), ("header", header))
-    for name, which in kinds:
-        if which.any():
-            row = int(tokens.row[here[which][0], near])
-            found.append(
-                Modification(
-                    field=name, packets=int(which.sum()), of=len(delivered), flow=flow_key(scene.raw, row),
-                    frame=int(scene.frames[row]),
-                )
-            )  # fmt: skip
-    return found
+    if not len(here):
+        return 0, []
+    cut = here[verdicts.reshaped[here] != CERTAINLY]
+    other = here[verdicts.reshaped[here] == CERTAINLY]
+    of = int((scene.tokens.row[delivered, near] >= 0).sum())
+    found = header_changes(scene, other, near, far, of) if len(other) else []
+    if len(cut):
+        row = int(scene.tokens.row[cut[0], near])
+        found.append(
+            Modification(
+                field="segmentation", packets=len(cut), of=of, flow=flow_key(scene.raw, row),
+                frame=int(scene.frames[row]),
+            )
+        )  # fmt: skip
+    return len(here), found

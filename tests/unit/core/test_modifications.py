@@ -20,7 +20,7 @@ from tests.support.pathsim.cases import Case, Devices, Point, Traffic, make
 from tests.support.pathsim.network import START_NS
 from tests.support.pathsim.strategies import SHELLS, clocks, stacks
 from tests.support.pathsim.wire import SYN, View, Wire, datagram
-from tests.support.wire import write_pcap
+from tests.support.wire import Packet, write_pcap
 
 CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
 QUIET = (0.0,) * 5
@@ -100,6 +100,32 @@ def test_a_few_packets_that_fall_out_of_line_are_counted(tmp_path):
     (change,) = row.modifications
     assert (change.field, change.packets, change.of, row.hops, row.modified) == ("ttl", 2, 20, 1, 2)
     assert [(c.before, c.after, c.packets) for c in change.changes] == [(-1, -4, 2)]
+
+
+@pytest.mark.parametrize(
+    ("edit", "field", "values"),
+    [
+        pytest.param({"window": 1024}, "window", (512, 1024), id="window"),
+        pytest.param({"tsval": None}, "timestamps", (1, 0), id="timestamps-taken-out"),
+        pytest.param({"flags": 24}, "flags", (16, 24), id="pushed"),
+    ],
+)
+def test_data_under_another_header_says_which_field(tmp_path, edit, field, values):
+    """What makes it another packet, where one alone at the far point carries its bytes."""
+    near, far = [], []
+    for k in range(40):
+        packet = Packet("10.0.0.1", "10.0.0.2", 4000, 80, ip_id=k + 1, seq=1000 + 100 * k, ack=7, tsval=k + 1,
+                        payload=bytes([k + 1]) * 100)  # fmt: skip
+        near.append((START_NS + k * 5_000_000, packet.bytes()))
+        changed = replace(packet, ttl=63, **(edit if k % 4 == 1 else {}))
+        far.append((START_NS + k * 5_000_000 + 10**6, changed.bytes()))
+    files = {"near": write_pcap(tmp_path / "near.pcap", near), "far": write_pcap(tmp_path / "far.pcap", far)}
+    result = analyse_files(tmp_path, files)
+    row = segment(result, "near", "far")
+    (change,) = row.modifications
+    assert (change.field, change.packets, change.of) == (field, 10, 40)
+    assert [(c.before, c.after, c.packets) for c in change.changes] == [(*values, 10)]
+    assert (row.modified, result.vanished) == (10, ())
 
 
 def test_result_and_report_name_them(tmp_path):
