@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.support.numbered import MAKERS, START_NS, STEP_NS, capture, stream
 from tests.support.offline import analyse_files, segment
+from tests.support.pathsim.cases import Case, Point, Traffic, make
+from tests.support.pathsim.taps import Clock
 from tests.support.shells import ip4, udp
 from tests.support.wire import Packet, write_pcap
 
@@ -109,6 +111,34 @@ def test_what_the_next_point_misses_is_a_packet_like_others(tmp_path):
     assert series.vanished == (("near", "far", 3),)
     (finding,) = [f for f in result.findings if f.kind == "series"]
     assert finding.segment == (None, "near")
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=CHECKS, derandomize=True)
+@given(
+    seed=st.integers(0, 2**32), loss=st.tuples(*[st.sampled_from((0.0, 0.03, 0.1))] * 4),
+    offset=st.integers(-(10**10), 10**10), jitter_us=st.sampled_from((20, 3000)),
+)  # fmt: skip
+def test_calls_over_an_invented_path_lose_what_was_lost(seed, loss, offset, jitter_us):
+    """Before the first point in the direction of travel as many as never came to it, but for the edges."""
+    points = tuple(Point(clock=Clock(offset * k, 30 * k), reports=True) for k in range(3))
+    case = Case(
+        seed=seed, loss=(*loss, 0.0), jitter_us=jitter_us, captures=points, traffic=Traffic(1, 4, 12_000, "fin", 190),
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as scratch:
+        made = make(case, Path(scratch))
+        result = analyse_files(Path(scratch), made.files)
+    calls = [p for p in made.sent if p.protocol == 17]
+    for row in result.segments:
+        if row.inferred and row.near is None:
+            forward = row.direction == "forward"
+            gone = [not p.crossed for p in calls if p.forward == forward]
+            inner = "".join("-" if g else "+" for g in gone).strip("-").count("-")
+            assert inner - 3 <= row.series.lost <= inner
+            assert row.series.lost + row.series.undecided == inner
+    for series in result.series:
+        ways = series.direction == "forward"
+        there = sum(p.lost_on in {1, 2} for p in calls if p.forward == ways)
+        assert sum(n for _, _, n in series.vanished) <= there
 
 
 def test_a_restart_and_a_new_key_are_no_loss(tmp_path):
