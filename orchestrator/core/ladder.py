@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orchestrator.core.islands import claims_about, find_islands
 from orchestrator.core.ladder_kernels import (
     CERTIFIED,
     HOLE,
@@ -73,7 +74,7 @@ def judge(
     window: tuple[int, int] | None,
 ) -> Verdicts:
     """Return the verdict on every token."""
-    verdicts = _begin(packets, tokens, corrected_ns, window)
+    verdicts = _begin(packets, tokens, flows.count, corrected_ns, window)
     spans = find_spans(tokens, routes)
     proxied = find_proxied(packets, tokens, spans, flows.count)
     this_side = up_to_relay(proxied, tokens, spans)
@@ -83,6 +84,7 @@ def judge(
     end = np.where(spans.back, tokens.row.shape[1] - 1 - spans.end, spans.end).astype(np.int16)
     verdicts.certified &= ~claims_across(proxied, tokens, spans, end)
     verdicts.proxied = proxied
+    verdicts.islands = find_islands(packets, tokens, flows.count)
     count_misses(packets, tokens, routes, verdicts, facts)
     verdicts.reshaped = find_reshaped(packets, flows, tokens, routes, this_side, verdicts, facts)
     groups = routes_in_use(routes)
@@ -91,17 +93,21 @@ def judge(
         if len(points) > 1:
             _judge_group(packets, tokens, routes, verdicts, evidence, corrected_ns, facts, points, members)
     _excuse_proxied(packets, tokens, verdicts)
-    across = np.isin(verdicts.verdict, (CONFIRMED, PROBABLE))
-    across &= claims_across(proxied, tokens, spans, verdicts.missing_at)
-    verdicts.verdict[across] = UNDECIDED
-    verdicts.reason[across] = PROXIED
-    verdicts.missing_at[across] = -1
+    claims = np.isin(verdicts.verdict, (CONFIRMED, PROBABLE))
+    across = claims & claims_across(proxied, tokens, spans, verdicts.missing_at)
+    # what was acknowledged got to whoever acknowledges, be it but a relay
+    _withdraw(verdicts, across | (claims & ((evidence & CERTIFIED) > 0)), PROXIED)
+    _withdraw(verdicts, claims_about(verdicts.islands, tokens, verdicts), AMBIGUOUS)
     unknown = (routes.direction == UNKNOWN) & verdicts.counted
-    unknown |= come_unseen(packets, tokens, spans, verdicts)
-    verdicts.verdict[unknown] = UNDECIDED
-    verdicts.reason[unknown] = BLIND
-    verdicts.missing_at[unknown] = -1
+    _withdraw(verdicts, unknown | come_unseen(packets, tokens, spans, verdicts), BLIND)
     return verdicts
+
+
+def _withdraw(verdicts: Verdicts, which: NDArray[np.bool_], reason: int) -> None:
+    """Leave undecided *which* tokens, for a *reason*."""
+    verdicts.verdict[which] = UNDECIDED
+    verdicts.reason[which] = reason
+    verdicts.missing_at[which] = -1
 
 
 def _excuse_proxied(packets: Packets, tokens: Tokens, verdicts: Verdicts) -> None:
@@ -125,7 +131,7 @@ def _excuse_proxied(packets: Packets, tokens: Tokens, verdicts: Verdicts) -> Non
 
 
 def _begin(
-    packets: Packets, tokens: Tokens, corrected_ns: NDArray[np.int64], window: tuple[int, int] | None
+    packets: Packets, tokens: Tokens, flows: int, corrected_ns: NDArray[np.int64], window: tuple[int, int] | None
 ) -> Verdicts:
     """Fill in times, stream places and the window."""
     count = len(tokens)
@@ -138,9 +144,10 @@ def _begin(
     acked = np.full(count, -1, np.int64)
     first = tokens.first_row
     tcp = np.flatnonzero(packets.protocol[first] == TCP)
+    last, place, opened = np.full((3, flows, 2), -1, np.int64)
     unwrap(
-        by_group(tcp[nearly_sorted(time[tcp])], tokens.flow), first, tokens.flow, tokens.bit, packets.seq, packets.ack,
-        packets.flags, packets.payload, start, end, acked,
+        tcp[nearly_sorted(time[tcp])], first, tokens.flow, tokens.bit, packets.seq, packets.ack, packets.flags,
+        packets.payload, last, place, opened, np.zeros(flows, np.int64), start, end, acked,
     )  # fmt: skip
     counted = np.ones(count, np.bool_) if window is None else (time >= window[0]) & (time <= window[1])
     flag = [np.zeros(count, np.bool_) for _ in range(4)]

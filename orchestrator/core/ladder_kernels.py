@@ -12,6 +12,9 @@ NEW_CONNECTION = 1 << 40
 LARGEST_WINDOW = 1 << 30
 """Bytes; TCP cannot have more in flight (RFC 7323)."""
 
+MOST_LATER = 4096
+"""Acknowledgements behind a missing one among which one that passed is looked for."""
+
 RESENT, EARLIER_COPY, CERTIFIED, HOLE, RECUT, SUPERSEDED, PASSED_LATER, PARTLY = 1, 2, 4, 8, 16, 32, 64, 128
 """What examine() found about a missing token.
 
@@ -23,56 +26,46 @@ the wire; SUPERSEDED a later acknowledgement passed; PASSED_LATER a later copy r
 
 
 @kernel
-def unwrap(order, row, flow, bit, seq, ack, flags, payload, start, end, acked):
+def unwrap(order, row, flow, bit, seq, ack, flags, payload, number, place, opened, epoch, start, end, acked):
     """Give every TCP token its place in a byte stream that never wraps.
 
-    Args: order int64[:] token numbers by flow and time; by token: row int32[:] one that shows it, flow int32[:], bit
-    uint8[:]; by row: seq, ack, payload uint32[:], flags uint8[:]; outputs by token: start, end, acked int64[:] (-1
-    without ACK flag).
+    Args: order int64[:] token numbers by time; by token: row int32[:] one that shows it, flow int32[:], bit uint8[:];
+    by row: seq, ack, payload uint32[:], flags uint8[:]; work arrays by flow and bit: number int64[:, :] of -1 the last
+    sequence number, place int64[:, :] where that is in the stream, opened int64[:, :] of -1 that of its SYN; epoch
+    int64[:] of 0 by flow; outputs by token: start, end, acked int64[:] (-1 without ACK flag).
     """
-    reference = np.zeros(2, np.int64)
-    place = np.zeros(2, np.int64)
-    known = np.zeros(2, np.bool_)
-    opened = np.zeros(2, np.int64)
-    epoch = np.int64(0)
-    current = np.int64(-1)
     for position in range(order.size):
         token = order[position]
-        if flow[token] != current:
-            current = np.int64(flow[token])
-            known[:] = False
-            epoch = np.int64(0)
-            opened[:] = -1
+        f = np.int64(flow[token])
         side = np.int64(bit[token])
         at = row[token]
-        number = np.int64(seq[at])
+        here = np.int64(seq[at])
         mask = flags[at]
         if mask & 2 and not mask & 16:
-            if known[side] and opened[side] != number and (opened[side] >= 0 or known[1 - side]):
-                epoch += NEW_CONNECTION
-                known[:] = False
-            opened[side] = number
-        if not known[side]:
-            known[side] = True
-            reference[side] = number
-            place[side] = epoch + (1 << 33)
-        delta = ((number - reference[side] + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
-        start[token] = place[side] + delta
+            if number[f, side] >= 0 and opened[f, side] != here and (opened[f, side] >= 0 or number[f, 1 - side] >= 0):
+                epoch[f] += NEW_CONNECTION
+                number[f, 0] = -1
+                number[f, 1] = -1
+            opened[f, side] = here
+        if number[f, side] < 0:
+            number[f, side] = here
+            place[f, side] = epoch[f] + (1 << 33)
+        delta = ((here - number[f, side] + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
+        start[token] = place[f, side] + delta
         length = np.int64(payload[at]) + (1 if mask & 2 else 0) + (1 if mask & 1 else 0)
         end[token] = start[token] + length
         if delta > 0 and not mask & 4:
-            reference[side] = number
-            place[side] = start[token]
+            number[f, side] = here
+            place[f, side] = start[token]
         acked[token] = -1
         if mask & 16:
             other = 1 - side
-            number = np.int64(ack[at])
-            if not known[other]:
-                known[other] = True
-                reference[other] = number
-                place[other] = epoch + (1 << 33)
-            delta = ((number - reference[other] + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
-            acked[token] = place[other] + delta
+            here = np.int64(ack[at])
+            if number[f, other] < 0:
+                number[f, other] = here
+                place[f, other] = epoch[f] + (1 << 33)
+            delta = ((here - number[f, other] + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
+            acked[token] = place[f, other] + delta
 
 
 @kernel
@@ -117,9 +110,17 @@ def examine(
         x = tokens[c]
         flags = 0
         if end[x] == start[x]:
-            for k in range(own_low[c], own_high[c]):
+            low = own_low[c]
+            high = own_high[c]
+            while low < high:  # the first that is not earlier
+                middle = (low + high) // 2
+                if time[by_ack[middle]] < time[x]:
+                    low = middle + 1
+                else:
+                    high = middle
+            for k in range(low, min(low + MOST_LATER, own_high[c])):
                 y = by_ack[k]
-                if y != x and acked[y] >= acked[x] and time[y] >= time[x] and seen[y] & tail[c]:
+                if y != x and acked[y] >= acked[x] and seen[y] & tail[c]:
                     flags |= SUPERSEDED
                     break
             found[c] = flags

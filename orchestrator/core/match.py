@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.core.ladder_kernels import pair_by_time
-from orchestrator.core.sort import stable_order
+from orchestrator.core.sort import spread, stable_order
 from orchestrator.core.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -94,11 +94,11 @@ def _may_be_one(
 def _longest_delay(tokens: Tokens, corrected_ns: NDArray[np.int64]) -> int:
     """Return how long after its first sighting a token was seen, with a margin over the 99.9 % quantile."""
     seen = tokens.row >= 0
-    several = np.flatnonzero(seen.sum(axis=1) > 1)
+    several = spread(np.flatnonzero(seen.sum(axis=1) > 1))
     if not len(several):
         return LONGEST_DELAY_NS
     times = np.where(seen[several], corrected_ns[tokens.row[several]], np.iinfo(np.int64).max)
     latest = np.where(seen[several], corrected_ns[tokens.row[several]], np.iinfo(np.int64).min).max(axis=1)
-    spread = latest - times.min(axis=1)
-    quartiles = np.quantile(spread, (0.25, 0.75, 0.999))
+    longest = latest - times.min(axis=1)
+    quartiles = np.quantile(longest, (0.25, 0.75, 0.999))
     return int(min(quartiles[2] + 3 * (quartiles[1] - quartiles[0]) + MARGIN_NS, 30 * LONGEST_DELAY_NS))

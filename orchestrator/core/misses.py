@@ -105,7 +105,8 @@ def _may_have_passed(
     ends = np.stack((near[gone], np.full(len(gone), point)))
     across = verdicts.proxied.between(tokens.flow[gone], ends.min(axis=0), ends.max(axis=0))
     told = ~np.isin(packets.protocol[tokens.first_row[gone]], facts.cut_protocols)
-    return np.asarray(met[tokens.way[gone]] & told & ~across)
+    strange = verdicts.islands[tokens.way[gone], point]
+    return np.asarray(met[tokens.way[gone]] & told & ~across & ~strange)
 
 
 def _while_open(

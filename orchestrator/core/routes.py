@@ -235,21 +235,27 @@ def _routes(
     for point in range(points):
         covered[way[known & seen[:, point]], point] = True
         answered[way[not_reset & seen[:, point]], point] = True
+    used = np.unique(way[known])
+    path_of_way = np.array([path_of_pair.get(owner, -1) for owner in range(pairs)], np.int64).repeat(2)
+    alike = np.concatenate((path_of_way[used, None], covered[used], answered[used ^ 1], used[:, None] & 1), axis=1)
+    kinds, first, kind_of_way = np.unique(alike, axis=0, return_index=True, return_inverse=True)
     listed: dict[tuple[tuple[int, ...], bool], int] = {}
-    route_of_way = np.full(2 * pairs, -1, np.int32)
-    elsewhere = set()
-    for number in np.unique(way[known]).tolist():
-        owner = number // 2
-        saw = set(np.flatnonzero(covered[number]).tolist())
-        path = path_of_pair.get(owner)
-        is_planned = path is not None
-        chosen = saw
+    route_of_kind = np.full(len(kinds), -1, np.int32)
+    elsewhere: set[tuple[int, int]] = set()
+    for kind in np.argsort(first).tolist():
+        number = int(used[first[kind]])
+        chosen = set(np.flatnonzero(covered[number]).tolist())
+        path = path_of_pair.get(number // 2)
         if path is not None:
             on_path = {numbers[name] for name in paths[path].points if name in numbers}
-            chosen = on_path | saw
-            elsewhere |= {(owner, point) for point in _passed_by(on_path, np.flatnonzero(answered[number ^ 1]), number)}
-        key = (tuple(sorted(chosen)), is_planned)
-        route_of_way[number] = listed.setdefault(key, len(listed))
+            chosen |= on_path
+            passed_by = _passed_by(on_path, np.flatnonzero(answered[number ^ 1]), number)
+            owners = (used[kind_of_way.reshape(-1) == kind] // 2).tolist() if passed_by else []
+            elsewhere |= {(owner, point) for owner in owners for point in passed_by}
+        key = (tuple(sorted(chosen)), path is not None)
+        route_of_kind[kind] = listed.setdefault(key, len(listed))
+    route_of_way = np.full(2 * pairs, -1, np.int32)
+    route_of_way[used] = route_of_kind[kind_of_way.reshape(-1)]
     route = np.where(known, route_of_way[np.where(known, way, 0)] if pairs else -1, -1).astype(np.int32)
     return Routes(
         direction=direction, route=route, points=tuple(k[0] for k in listed), planned=tuple(k[1] for k in listed),

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FEWEST_DISTINCT = 1 << 12
+MOST_SAMPLED = 200_000
 SPARE_BITS = 10
 """Bits of a hash beyond those that number its places: one place in a thousand shares them with another value."""
 WORTH_IT = 4096
@@ -36,19 +37,28 @@ def stable_order(*keys: NDArray[Any]) -> NDArray[np.int64]:
     return order
 
 
-def together(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Return the places of *hashes* with equal ones together, ascending among themselves; groups in no set order."""
+def together(hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """Return (places, hashes) with equal hashes together, ascending places among these; groups in no set order."""
     count = len(hashes)
     if count < WORTH_IT:
-        return np.argsort(hashes, kind="stable")
+        order = np.argsort(hashes, kind="stable")
+        return order, hashes[order]
     bits = DIGIT_BITS * -(-(count.bit_length() + SPARE_BITS) // DIGIT_BITS)
     order = np.arange(count, dtype=np.int64)
     spare_order, spare_key = np.empty_like(order), np.empty_like(hashes)
     shift = np.uint64(64 - bits)
     if sort_by_digits(hashes >> shift, order, spare_key, spare_order, bits):
         order = spare_order
-    settle_prefixes(hashes, order, shift)
-    return order
+    ordered = hashes[order]
+    settle_prefixes(ordered, order, shift)
+    return order, ordered
+
+
+def spread(places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return at most MOST_SAMPLED of *places*, spread evenly: enough for quantiles and for what bounds a clock."""
+    if len(places) <= MOST_SAMPLED:
+        return places
+    return places[np.linspace(0, len(places) - 1, MOST_SAMPLED).astype(np.int64)]
 
 
 def nearly_sorted(values: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -51,18 +51,19 @@ def sort_by_digits(key, order, spare_key, spare_order, bits):
 def settle_prefixes(key, order, shift):
     """Put equal keys together where several share what remains of them above *shift* bits.
 
-    Args: key uint64[:] by place; order int64[:] places by that remainder, changed.
+    Args: key uint64[:] by that remainder, order int64[:] their places; both are changed.
     """
     begin = 0
     while begin < order.size:
         end = begin + 1
         mixed = False
-        while end < order.size and key[order[end]] >> shift == key[order[begin]] >> shift:
-            mixed |= key[order[end]] != key[order[begin]]
+        while end < order.size and key[end] >> shift == key[begin] >> shift:
+            mixed |= key[end] != key[begin]
             end += 1
         if mixed:
-            part = order[begin:end].copy()
-            order[begin:end] = part[np.argsort(key[part], kind="mergesort")]
+            by_key = np.argsort(key[begin:end], kind="mergesort")
+            key[begin:end] = key[begin:end][by_key]
+            order[begin:end] = order[begin:end][by_key]
         begin = end
 
 

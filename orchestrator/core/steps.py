@@ -14,6 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from orchestrator.core.bounds import PairBounds, bound_pair
 from orchestrator.core.routes import FORWARD, REVERSE
+from orchestrator.core.sort import spread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from orchestrator.core.tokens import Tokens
     from orchestrator.model.clock import ClockModel
 
-MOST_PAIRS = 200_000
-"""Tokens of a pair of points that enter the clock fit; spread over the whole capture."""
 MOST_STEPS = 6
 LEAST_NS = 10_000.0
 """Contradictions below this are left to the uncertainty."""
@@ -74,20 +73,13 @@ def shared_tokens(tokens: Tokens, routes: Routes) -> Pairs:
     for near in range(points):
         for far in range(near + 1, points):
             both = np.flatnonzero((tokens.row[:, near] >= 0) & (tokens.row[:, far] >= 0) & usable)
-            chosen = np.sort(np.concatenate([_spread(both[routes.direction[both] == d]) for d in (FORWARD, REVERSE)]))
+            chosen = np.sort(np.concatenate([spread(both[routes.direction[both] == d]) for d in (FORWARD, REVERSE)]))
             if len(chosen):
                 chosen = chosen[np.argsort(tokens.row[chosen, far], kind="stable")]
                 found[near, far] = _Pair(
                     tokens.row[chosen, near], tokens.row[chosen, far], routes.direction[chosen] == FORWARD
                 )
     return found
-
-
-def _spread(chosen: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return at most MOST_PAIRS of them, spread evenly."""
-    if len(chosen) <= MOST_PAIRS:
-        return chosen
-    return chosen[np.linspace(0, len(chosen) - 1, MOST_PAIRS).astype(np.int64)]
 
 
 def find_steps(

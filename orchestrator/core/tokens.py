@@ -9,7 +9,7 @@ import numpy as np
 
 from orchestrator.core.identity import identities, payload_levels
 from orchestrator.core.sort import together
-from orchestrator.core.tokens_kernels import LEFT, compare_numbers, fill_tokens, key_rows, mark_copies, settle
+from orchestrator.core.tokens_kernels import LEFT, compare_numbers, describe_rows, fill_tokens, mark_copies, settle
 from orchestrator.model.columns import MARK_GROUP
 
 if TYPE_CHECKING:
@@ -84,18 +84,17 @@ class Repeated:
 def build_tokens(packets: Packets, point: NDArray[np.uint8], points: int, flows: Flows) -> tuple[Tokens, Repeated]:
     """Return tokens that are unique at every point, in order of their first rows, and the rows left over."""
     rows = np.flatnonzero((flows.of_row >= 0) & ((packets.marks & MARK_GROUP) == 0))
-    key = np.empty(len(rows), np.uint64)
+    key, what = np.empty((2, len(rows)), np.uint64)
     identity = identities(packets, payload_levels(packets, flows.of_row, flows.count))
-    key_rows(rows, identity, flows.of_row, flows.bit, key)
-    order = together(key)  # rows stay in point order, then file order, within a key
-    rows, key = rows[order], key[order]
-    unnumbered = _renumbered(packets, flows, rows, key, point, points)
+    describe_rows(
+        rows, identity, flows.of_row, flows.bit, point, packets.ip_id, packets.protocol, packets.payload, key, what
+    )
+    order, key = together(key)  # rows stay in point order, then file order, within a key
+    rows, what = rows[order], what[order]
+    unnumbered = _renumbered(packets, flows, key, what, points)
     marks = np.empty(len(rows), np.uint8)
     total, twice = np.zeros((2, points), np.int64)
-    mark_copies(
-        rows, key, unnumbered, COPIES_WITHIN_NS, point, flows.of_row, flows.bit, packets.ip_id, packets.ttl,
-        packets.protocol, packets.payload, packets.time_ns, marks, total, twice,
-    )  # fmt: skip
+    mark_copies(rows, key, what, unnumbered, COPIES_WITHIN_NS, packets.ttl, packets.time_ns, marks, total, twice)
     # acknowledgements in a burst may be alike to the last bit: only where a mirror shows itself are two of them one
     mirrored = (total >= FEWEST_SOLID) & (twice > MIRRORED_SHARE * total)
     leader, state = np.full(len(packets), -1, np.int32), np.zeros(len(packets), np.uint8)
@@ -120,9 +119,8 @@ def _numbered(
 
 
 def _renumbered(
-    packets: Packets, flows: Flows, rows: NDArray[np.int64], key: NDArray[np.uint64], point: NDArray[np.uint8],
-    points: int,
-) -> NDArray[np.bool_]:  # fmt: skip
+    packets: Packets, flows: Flows, key: NDArray[np.uint64], what: NDArray[np.uint64], points: int
+) -> NDArray[np.bool_]:
     """Say for each flow direction whether some device on the way changes the IP identification.
 
     Only packets that are told apart without it speak.  Directions that show none at some point follow there the
@@ -130,7 +128,7 @@ def _renumbered(
     """
     total, different, present = np.zeros((3, 2 * flows.count, points), np.int64)
     if points > 1:
-        compare_numbers(rows, key, point, flows.of_row, flows.bit, packets.ip_id, total, different, present)
+        compare_numbers(key, what, total, different, present)
     told = _mostly(different, total)
     silent = (total == 0) & (present > 0)
     told[total.sum(axis=1) == 0] |= _mostly(different.sum(axis=0), total.sum(axis=0))

@@ -18,108 +18,123 @@ FOLDED, LEFT = 1, 2
 """
 
 
-@kernel
-def key_rows(rows, identity, flow, bit, key):
-    """Fold the flow direction into the identity of each of *rows*.
+SOLID_BIT, POINT_BITS, WAY_BITS = np.uint64(1 << 24), np.uint64(16), np.uint64(25)
+"""What describe_rows packs into one number, so that rows in hash order are looked up once: IP identification in the
+lowest 16 bits, point, whether no other packet can look like it, flow direction."""
 
-    Args: rows int64[:]; by row: identity uint64[:], flow int32[:], bit uint8[:]; output key uint64[:] by place.
+
+@kernel
+def describe_rows(rows, identity, flow, bit, point, ip_id, protocol, payload, key, what):
+    """Fold the flow direction into the identity of each of *rows*, and pack what is asked of it next.
+
+    Args: rows int64[:]; by row: identity uint64[:], flow int32[:], bit, point uint8[:], ip_id uint16[:], protocol
+    uint8[:], payload uint32[:]; outputs key uint64[:], what uint64[:] by place.
     """
     for k in range(rows.size):
         r = rows[k]
-        key[k] = fold(identity[r], np.uint64(flow[r]) * np.uint64(2) + np.uint64(bit[r]))
+        way = np.uint64(flow[r]) * np.uint64(2) + np.uint64(bit[r])
+        key[k] = fold(identity[r], way)
+        solid = ip_id[r] != 0 or (protocol[r] == TCP and payload[r] > 0)
+        packed = way << WAY_BITS | np.uint64(point[r]) << POINT_BITS | np.uint64(ip_id[r])
+        what[k] = packed | SOLID_BIT if solid else packed
+
+
+@inlined
+def number_of(packed):
+    """Return the IP identification."""
+    return np.int64(packed & np.uint64(0xFFFF))
+
+
+@inlined
+def point_of(packed):
+    """Return the point."""
+    return np.int64(packed >> POINT_BITS & np.uint64(0xFF))
 
 
 @kernel
-def compare_numbers(rows, key, point, flow, bit, ip_id, total, different, present):
+def compare_numbers(key, what, total, different, present):
     """Count by flow direction and point how often the IP identification differs from that at the point before.
 
-    Args: rows int64[:] by key, then ascending; key uint64[:] by place; by row: point uint8[:], flow int32[:], bit
-    uint8[:], ip_id uint16[:]; outputs total, different, present int64[:, :] by direction and point, the last of all
-    rows. Packets that one point shows under several numbers are left out of the others: they are several.
+    Args: key uint64[:], what uint64[:] of describe_rows, rows by key, then ascending; outputs total, different, present
+    int64[:, :] by direction and point, the last of all rows. Packets that one point shows under several numbers are
+    left out of the others: they are several.
     """
     begin = 0
-    while begin < rows.size:
+    while begin < key.size:
         end = begin + 1
         clear = True
-        while end < rows.size and key[end] == key[begin]:
-            before, here = rows[end - 1], rows[end]
-            if point[before] == point[here] and ip_id[before] != ip_id[here]:
-                clear = False
+        while end < key.size and key[end] == key[begin]:
+            same_point = point_of(what[end]) == point_of(what[end - 1])
+            clear &= not (same_point and number_of(what[end]) != number_of(what[end - 1]))
             end += 1
+        way = np.int64(what[begin] >> WAY_BITS)
         for k in range(begin, end):
-            here = rows[k]
-            way = np.int64(flow[here]) * 2 + np.int64(bit[here])
-            present[way, point[here]] += 1
-            if clear and k > begin:
-                before = rows[k - 1]
-                if point[before] != point[here]:
-                    total[way, point[here]] += 1
-                    if ip_id[before] != ip_id[here]:
-                        different[way, point[here]] += 1
+            here = point_of(what[k])
+            present[way, here] += 1
+            if clear and k > begin and point_of(what[k - 1]) != here:
+                total[way, here] += 1
+                if number_of(what[k]) != number_of(what[k - 1]):
+                    different[way, here] += 1
         begin = end
 
 
 @inlined
-def sort_by_number(rows, begin, end, ip_id):
-    """Sort rows[begin:end] by IP identification, equal ones as they stand."""
+def sort_by_number(rows, what, begin, end):
+    """Sort rows[begin:end] and what they are by IP identification, equal ones as they stand."""
     if end - begin > FEW:
-        part = rows[begin:end].copy()
-        numbers = np.empty(part.size, np.uint16)
-        for k in range(part.size):
-            numbers[k] = ip_id[part[k]]
-        rows[begin:end] = part[np.argsort(numbers, kind="mergesort")]
+        numbers = what[begin:end] & np.uint64(0xFFFF)
+        by_number = np.argsort(numbers, kind="mergesort")
+        rows[begin:end] = rows[begin:end][by_number]
+        what[begin:end] = what[begin:end][by_number]
         return
     for k in range(begin + 1, end):
-        row = rows[k]
-        number = ip_id[row]
+        row, packed = rows[k], what[k]
         at = k
-        while at > begin and ip_id[rows[at - 1]] > number:
+        while at > begin and number_of(what[at - 1]) > number_of(packed):
             rows[at] = rows[at - 1]
+            what[at] = what[at - 1]
             at -= 1
         rows[at] = row
+        what[at] = packed
 
 
 @kernel
-def mark_copies(
-    rows, key, renumbered, limits, point, flow, bit, ip_id, ttl, protocol, payload, time, marks, total, twice
-):  # fmt: skip
+def mark_copies(rows, key, what, renumbered, limits, ttl, time, marks, total, twice):
     """Find where tokens begin and which rows repeat the one before them.
 
-    Args: rows int64[:] by key, then ascending, changed: by IP identification too where it tells packets apart; key
-    uint64[:] by place; renumbered bool[:] by flow direction; limits int64[4]: within which time a copy comes, of
-    numbered packets with the same and another TTL, of others with the same and another; by row: columns of
-    model.columns.Packets and point uint8[:], flow int32[:], bit uint8[:]; outputs marks uint8[:] by place of the flags
-    above; by point: total int64[:] of solid ones, twice int64[:] of those that are copies.
+    Args: rows int64[:] by key, then ascending, and what uint64[:] of describe_rows, both changed: by IP identification
+    too where it tells packets apart; key uint64[:] by place; renumbered bool[:] by flow direction; limits int64[4]:
+    within which time a copy comes, of numbered packets with the same and another TTL, of others with the same and
+    another; by row: ttl uint8[:], time int64[:]; outputs marks uint8[:] by place of the flags above; by point: total
+    int64[:] of solid ones, twice int64[:] of those that are copies.
     """
     begin = 0
     while begin < rows.size:
         end = begin + 1
         while end < rows.size and key[end] == key[begin]:
             end += 1
-        way = np.int64(flow[rows[begin]]) * 2 + np.int64(bit[rows[begin]])
-        by_number = not renumbered[way]
+        by_number = not renumbered[np.int64(what[begin] >> WAY_BITS)]
         if by_number and end - begin > 1:
-            sort_by_number(rows, begin, end, ip_id)
+            sort_by_number(rows, what, begin, end)
         for k in range(begin, end):
-            here = rows[k]
-            number = ip_id[here]
-            solid = number != 0 or (protocol[here] == TCP and payload[here] > 0)
-            mark = SOLID if solid else 0
-            before = rows[max(k - 1, 0)]
-            if k == begin or (by_number and ip_id[before] != number):
+            number, at = number_of(what[k]), point_of(what[k])
+            mark = SOLID if what[k] & SOLID_BIT else 0
+            before = max(k - 1, begin)
+            if k == begin or (by_number and number_of(what[before]) != number):
                 mark |= FRESH
-            elif point[before] == point[here]:
+            elif point_of(what[before]) == at:
                 mark |= SAME_POINT
-                gap = abs(time[here] - time[before])
+                here, there = rows[k], rows[before]
                 # a later copy is farther on its way: one that has its TTL back was sent again
-                limit = limits[(0 if number != 0 else 2) + (1 if ttl[here] != ttl[before] else 0)]
-                if gap < limit and ttl[here] <= ttl[before] and ip_id[before] == number:
+                limit = limits[(0 if number != 0 else 2) + (1 if ttl[here] != ttl[there] else 0)]
+                near = abs(time[here] - time[there]) < limit
+                if near and ttl[here] <= ttl[there] and number_of(what[before]) == number:
                     mark |= COPY
             marks[k] = mark
-            if solid:
-                total[point[here]] += 1
+            if mark & SOLID:
+                total[at] += 1
                 if mark & COPY:
-                    twice[point[here]] += 1
+                    twice[at] += 1
         begin = end
 
 

@@ -92,6 +92,8 @@ class Verdicts:
     """By point: tokens that provably passed it, seen there or not."""
     proxied: Proxied = field(default_factory=lambda: Proxied(*np.zeros((2, 0, 0), np.bool_)))
     """Where connections end on the way and begin anew."""
+    islands: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 0), np.bool_))
+    """By flow direction and point: whether it looks there like nowhere else (core.islands)."""
     stall_ns: NDArray[np.int64] | None = None
     """By vanished token: until a copy of it got through, -1 where none did; None where nobody asked."""
     some_missed: bool = False

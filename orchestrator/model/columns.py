@@ -6,12 +6,13 @@ is contiguous.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -132,6 +133,9 @@ class Packets:
     tunnel: NDArray[np.uint8]
     piece: NDArray[np.uint8]
 
+    whole: Packets | None = None
+    """The table that this one is a part of, one behind the other; None for one of its own."""
+
     def __init__(self, blocks: Sequence[NDArray[Any]]) -> None:
         """Wrap *blocks*, one per type of SCHEMA, each of shape (columns, packets)."""
         self.blocks = tuple(blocks)
@@ -150,11 +154,64 @@ class Packets:
 
     @classmethod
     def concatenate(cls, tables: Sequence[Packets]) -> Packets:
-        """Return the rows of *tables*, one table after the other; a single table is returned as it is."""
+        """Return the rows of *tables*, one table after the other; those that are one table already are not copied."""
         if len(tables) == 1:
             return tables[0]
-        return cls([np.concatenate(parts, axis=1) for parts in zip(*(t.blocks for t in tables), strict=True)])
+        whole = _whole(tables)
+        if whole is not None:
+            return whole
+        return cls.gathered([list(t.blocks) for t in tables])
+
+    @classmethod
+    def gathered(cls, parts: Sequence[list[NDArray[Any]]], run: Callable[..., Iterable[object]] = map) -> Packets:
+        """Return one table of the blocks of several, which are taken out of *parts* as they are done with.
+
+        Columns in which nothing stands, such as those of mirrors, are left as zeros that take no memory.
+
+        Args: run calls a function on every member of lists, like map, perhaps several at a time.
+        """
+        if not parts:
+            return cls.allocate(0)
+        counts = [part[0].shape[1] for part in parts]
+        starts = (np.cumsum(counts) - counts).tolist()
+        blocks: list[NDArray[Any]] = []
+        for kind, names in SCHEMA.items():
+            block = np.zeros((len(names), sum(counts)), dtype=kind)
+            columns = [
+                (block[k, at : at + n], p[0][k])
+                for p, at, n in zip(parts, starts, counts, strict=True)
+                for k in range(len(names))
+            ]
+            deque(run(_fill, *zip(*columns, strict=True)), maxlen=0)
+            blocks.append(block)
+            del columns
+            for part in parts:
+                del part[0]
+        return cls(blocks)
+
+    def split(self, counts: Sequence[int]) -> list[Packets]:
+        """Return views of the first rows of this table, of those that follow, and so on."""
+        ends = np.cumsum(counts).tolist()
+        parts = [self.take(slice(end - count, end)) for end, count in zip(ends, counts, strict=True)]
+        for part in parts:
+            part.whole = self
+        return parts
 
     def take(self, rows: NDArray[np.int64] | slice) -> Packets:
         """Return the packets at *rows*."""
         return Packets([block[:, rows] for block in self.blocks])
+
+
+def _fill(target: NDArray[Any], source: NDArray[Any]) -> None:
+    """Copy a column, unless nothing stands in it: zeros that were never written take no memory."""
+    if source.any():
+        target[:] = source
+
+
+def _whole(tables: Sequence[Packets]) -> Packets | None:
+    """Return the table of which *tables* are all parts in order, None where there is none."""
+    whole = tables[0].whole if tables else None
+    if whole is None or any(t.whole is not whole for t in tables) or sum(map(len, tables)) != len(whole):
+        return None
+    starts = [t.time_ns.__array_interface__["data"][0] for t in tables if len(t)]
+    return whole if starts == sorted(starts) else None

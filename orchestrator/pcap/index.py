@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from orchestrator.pcap.reader import read_capture
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 LONG_NS = 10 * 365 * 86_400 * 1_000_000_000
 """Where a gap has no end: longer than any capture."""
@@ -82,12 +84,20 @@ class PointIndex:
 def index_points(points: Sequence[Sequence[Path]]) -> list[PointIndex]:
     """Return the index of every point; a file that cannot be read does not stop the others.
 
+    All of them are views of one table, so that nothing is in memory twice.
+
     Raises:
         CaptureFileError: No point has a file that can be read.
     """
     with ThreadPoolExecutor(THREADS) as pool:
         jobs = [[pool.submit(_read, path) for path in files] for files in points]
-        indexes = [_joined([job.result() for job in jobs_of_point]) for jobs_of_point in jobs]
+        read = [_in_order([job.result() for job in jobs_of_point]) for jobs_of_point in jobs]
+        del jobs
+        files = [tuple(f for _, f in parts) for parts in read]
+        counts = [tuple(p[0].shape[1] for p, _ in parts) for parts in read]
+        whole = Packets.gathered([blocks for parts in read for blocks, _ in parts], pool.map)
+    tables = whole.split([sum(c) for c in counts])
+    indexes = [PointIndex(*index) for index in zip(tables, files, counts, strict=True)]
     failures = [index.unreadable for index in indexes]
     if failures and failures[0] is not None and None not in failures:
         raise failures[0]
@@ -103,8 +113,7 @@ def _read(path: Path) -> tuple[Packets, CaptureFile]:
         return Packets.allocate(0), CaptureFile(path, defects=[reason], error=error)
 
 
-def _joined(parts: list[tuple[Packets, CaptureFile]]) -> PointIndex:
-    """Put the files of one point in order of time: the names of a ring do not tell it. Empty files come last."""
+def _in_order(parts: list[tuple[Packets, CaptureFile]]) -> list[tuple[list[NDArray[Any]], CaptureFile]]:
+    """Return the files of one point in order of time, for the names of a ring do not tell it. Empty files come last."""
     parts = sorted(parts, key=lambda p: (not len(p[0]), int(p[0].time_ns[0]) if len(p[0]) else 0))
-    packets = Packets.concatenate([p for p, _ in parts]) if parts else Packets.allocate(0)
-    return PointIndex(packets, tuple(f for _, f in parts), tuple(len(p) for p, _ in parts))
+    return [(list(packets.blocks), file) for packets, file in parts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,11 +36,17 @@ def flow_key(packets: Packets, row: int) -> FlowKey:
     family = int(packets.family[row])
     return FlowKey(
         protocol=PROTOCOLS.get(int(packets.protocol[row]), f"ip-{int(packets.protocol[row])}"),
-        src=str(address(int(packets.src_hi[row]), int(packets.src_lo[row]), family)),
+        src=_written(int(packets.src_hi[row]), int(packets.src_lo[row]), family),
         sport=int(packets.sport[row]),
-        dst=str(address(int(packets.dst_hi[row]), int(packets.dst_lo[row]), family)),
+        dst=_written(int(packets.dst_hi[row]), int(packets.dst_lo[row]), family),
         dport=int(packets.dport[row]),
     )
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _written(high: int, low: int, family: int) -> str:
+    """Return an address as text; a few stand in most flows."""
+    return str(address(high, low, family))
 
 
 class _Context:
@@ -131,7 +138,10 @@ def _comes_changed(context: _Context, token: int, first: int, upstream: Sequence
     passes it on as it is and changes all that follows.
     """
     packets, tokens = context.packets, context.tokens
-    own = context.same_way(int(context.way[token]))
+    way = int(context.way[token])
+    if context.verdicts.islands[[[way], [way ^ 1]], [first, *upstream]].any():
+        return True
+    own = context.same_way(way)
     own = own[(packets.flags[tokens.first_row[own]] & (RST | SYN)) == 0]
     own = own[tokens.row[own, first] >= 0]
     return bool(len(own)) and not (tokens.row[own][:, upstream] >= 0).any()

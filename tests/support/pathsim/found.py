@@ -270,4 +270,48 @@ FOUND: dict[str, Case] = {
         ),
         traffic=Traffic(turns=5, turn_bytes=500, heartbeats=30, pings=20),
     ),
+    "acknowledged up to a device that changes all numbers": Case(
+        seed=76181,
+        loss=(0.02, 0.0, 0.02, 0.005),
+        jitter_us=5,
+        stack=Stack(ids="zero", timestamps=False, mss=536, delayed_ack=True),
+        devices=Devices(second_nat=2, shifts_seq=2, marks=2, clamps=2, routers=(1, 0, 1, 1)),
+        captures=(
+            Point(clock=Clock(offset_ns=-1250500000, drift_ppm=12), reports=True, merges="gro"),
+            Point(shell="pppoe", miss=0.28),
+            Point(clock=Clock(drift_ppm=12), shell="qinq", snaplen=200, reports=True),
+        ),
+        traffic=Traffic(connections=1, turn_bytes=500, ending="reset"),
+    ),
+    "a point that knows a flow by numbers nobody could learn": Case(
+        seed=100,
+        loss=(0.08, 0.02, 0.2, 0.08),
+        jitter_us=5,
+        stack=Stack(timestamps=False, mss=536, delayed_ack=True),
+        devices=Devices(shifts_seq=1, marks=1, routers=(2, 0, 1, 2)),
+        captures=(
+            Point(
+                clock=Clock(offset_ns=-1250500000, drift_ppm=300),
+                shell="pppoe",
+                reports=True,
+                mirrored="both-ways",
+                mirror_loses=0.1,
+            ),
+            Point(
+                clock=Clock(offset_ns=-1250500000, drift_ppm=12, step_at_ns=16777216, step_ns=80000),
+                snaplen=128,
+                miss=0.28,
+                mirrored="copy",
+                mirror_loses=0.1,
+            ),
+            Point(
+                clock=Clock(offset_ns=-1250500000, drift_ppm=300),
+                shell="vxlan",
+                snaplen=200,
+                reports=True,
+                mirrored="both-ways",
+            ),
+        ),
+        traffic=Traffic(connections=3, turns=1, turn_bytes=500, ending="none"),
+    ),
 }

@@ -58,7 +58,8 @@ def test_values_are_numbered_as_numpy_numbers_them(name, count):
 def test_equal_values_come_together(name, count):
     """Each once in a row of its own, its places ascending, also where nothing but the lowest bits differ."""
     values = as_hashes(name, count)
-    order = together(values)
+    order, ordered = together(values)
+    assert np.array_equal(ordered, values[order])
     starts = np.flatnonzero(np.diff(values[order], prepend=values[order][:1]) != 0)
     assert np.array_equal(np.sort(order), np.arange(count))
     assert len(starts) == max(len(np.unique(values)) - 1, 0)
