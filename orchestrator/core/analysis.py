@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from orchestrator.core.analyses.copies import Copies
     from orchestrator.core.analyses.unanswered import Attempt
     from orchestrator.core.flows import Flows
     from orchestrator.core.mirrors import MirrorLosses
@@ -166,19 +168,34 @@ def analyse(
         supers=split.supers.tolist(), mirrors=mirrors,
         suggested_order=suggested, order_warning=warning, relays=verdicts.proxied.segments(names),
     )  # fmt: skip
-    if copies is None:
-        return found
-    found.segments, found.undecided = count_segments(scene, _neighbours(paths, numbers, len(observed)), labels or {})
-    ends = _ends(paths, numbers, len(observed))
-    found.segments += infer_outer(packets, tokens, routes, verdicts, corrected, names, ends)
+    if copies is not None:
+        lines = _neighbours(paths, numbers, len(observed)), _ends(paths, numbers, len(observed))
+        _measure(found, scene, copies, *lines, labels or {})
+        found.translations = _translations(packets, flows, point, names)
+        found.attempts = find_unanswered(packets, tokens, routes, verdicts, names, frames)
+    return found
+
+
+def _measure(
+    found: Analysis, scene: Scene, copies: Copies, neighbours: Sequence[tuple[int, int]],
+    ends: Sequence[tuple[int, int]], labels: Mapping[tuple[str, str], SegmentLabel],
+) -> None:  # fmt: skip
+    """Count and measure every segment; changes *found*.
+
+    Args: neighbours and ends are the segments and the outermost points of the paths.
+    """
+    packets, tokens, verdicts = scene.packets, scene.tokens, scene.verdicts
+    with ThreadPoolExecutor(1) as second:  # kernels and most of NumPy leave the other core to it
+        outer = second.submit(
+            infer_outer, packets, tokens, scene.routes, verdicts, scene.corrected_ns, scene.names, ends
+        )
+        found.segments, found.undecided = count_segments(scene, neighbours, labels)
+        found.segments += outer.result()
     found.series, found.series_losses = infer_series(scene, found.segments)
     count_resends(scene, copies, found.segments)
     add_survival(scene, copies, found.segments)
-    _count_births(found.segments, resets)
-    found.bursts = find_bursts(resets, tokens, packets, verdicts)
-    found.translations = _translations(packets, flows, point, names)
-    found.attempts = find_unanswered(packets, tokens, routes, verdicts, names, frames)
-    return found
+    _count_births(found.segments, found.resets)
+    found.bursts = find_bursts(found.resets, tokens, packets, verdicts)
 
 
 def _judged(
