@@ -311,6 +311,7 @@ def _conclude(stage: _Stage) -> Result:
             translations=analysis.translations,
             declared=record.plan.translations if record.plan else (),
             has_plan=record.plan is not None,
+            series=analysis.series_losses,
         )
     )
     plan = record.plan
@@ -326,6 +327,7 @@ def _conclude(stage: _Stage) -> Result:
         findings=tuple(findings), warnings=(*warnings, *(plan.notes if plan else ())), window=window,
         ticket=plan.ticket if plan else None,
         expect=hold_against(plan.expect, analysis.segments, analysis.resets) if plan else (),
+        series=tuple(analysis.series),
     )  # fmt: skip
 
 

@@ -15,8 +15,10 @@ from orchestrator.core.analyses.outer import infer_outer
 from orchestrator.core.analyses.resets import find_bursts, flow_key, locate_resets
 from orchestrator.core.analyses.scene import Scene
 from orchestrator.core.analyses.segments import count_segments
+from orchestrator.core.analyses.series_loss import infer_series
 from orchestrator.core.analyses.survival import add_survival
 from orchestrator.core.analyses.unanswered import find_unanswered
+from orchestrator.core.hidden import excuse_hidden, hide
 from orchestrator.core.ladder import judge
 from orchestrator.core.match import match_repeated
 from orchestrator.core.mirrors import find_mirror_losses, joined
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from orchestrator.core.analyses.unanswered import Attempt
     from orchestrator.core.flows import Flows
     from orchestrator.core.mirrors import MirrorLosses
+    from orchestrator.core.routes import Routes
     from orchestrator.core.steps import Bounds
     from orchestrator.core.tokens import Tokens
     from orchestrator.core.verdicts import Verdicts
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from orchestrator.model.finding import Burst, Reset, SegmentRow, Undecided
     from orchestrator.model.plan import PlannedPath, SegmentLabel
     from orchestrator.model.run import ClockSample
+    from orchestrator.model.series import Series, SeriesLoss
 
 DRAIN_NS = 1_500_000_000
 """tcpdump may not have written what arrived so shortly before it was stopped (LAB §7)."""
@@ -92,6 +96,8 @@ class Analysis:
     bursts: list[Burst] = field(default_factory=list)
     translations: list[tuple[str, str, str, str]] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
+    series: list[Series] = field(default_factory=list)
+    series_losses: list[SeriesLoss] = field(default_factory=list)
     suggested_order: tuple[str, ...] | None = None
     order_warning: str | None = None
 
@@ -146,13 +152,13 @@ def analyse(
         routes = find_routes(packets, flows, tokens, paths, numbers, len(observed))
     mirrors = _mirrors(observed, _by_frame(smooth, origin, len(whole)), whole_point)
     facts = _facts(observed, mirrors, clocks, corrected, point, window, post_roll_ns)
-    verdicts = judge(packets, flows, tokens, routes, corrected, facts, window)
+    routes, verdicts = _judged(packets, flows, tokens, routes, corrected, facts, window)
     kind = kinds(packets, tokens)
     frames = _frames(whole_point, len(observed))[origin]
     resets = locate_resets(packets, tokens, routes, verdicts, kind, facts, names, frames)
     scene = Scene(
-        packets=packets, tokens=tokens, routes=routes, verdicts=verdicts, kind=kind, corrected_ns=corrected,
-        facts=facts, names=names, clocks_agree=agree,
+        packets=packets, raw=split.packets, frames=frames, tokens=tokens, routes=routes, verdicts=verdicts, kind=kind,
+        corrected_ns=corrected, facts=facts, names=names, clocks_agree=agree,
     )  # fmt: skip
     copies = None if only_fates else trace_copies(scene)
     found = Analysis(
@@ -185,10 +191,22 @@ def _measure(
         )
         found.segments, found.undecided = count_segments(scene, neighbours, labels)
         found.segments += outer.result()
+    found.series, found.series_losses = infer_series(scene, found.segments)
     count_resends(scene, copies, found.segments)
     add_survival(scene, copies, found.segments)
     _count_births(found.segments, found.resets)
     found.bursts = find_bursts(found.resets, tokens, packets, verdicts)
+
+
+def _judged(
+    packets: Packets, flows: Flows, tokens: Tokens, routes: Routes, corrected: NDArray[np.int64],
+    facts: Sequence[PointFacts], window: tuple[int, int] | None,
+) -> tuple[Routes, Verdicts]:  # fmt: skip
+    """Return the verdicts, and routes that know where tunnels hide packets."""
+    known = hide(packets, tokens, routes, corrected, facts)
+    verdicts = judge(packets, flows, tokens, known, corrected, facts, window)
+    excuse_hidden(packets, tokens, known, verdicts)
+    return known, verdicts
 
 
 def _edges(observed: Sequence[Observed], bounds: Bounds) -> list[Edge]:

@@ -13,6 +13,8 @@ from orchestrator.core.answer import headline
 from orchestrator.core.causes import mechanism_findings
 from orchestrator.core.changes import change_findings
 from orchestrator.core.grounds import PROBABLY_BECAUSE, Grounds, lost_on, place, precedes
+from orchestrator.core.markings import marking_findings
+from orchestrator.core.series_findings import series_findings
 from orchestrator.model.finding import Evidence, Finding
 
 if TYPE_CHECKING:
@@ -29,7 +31,13 @@ def conclude(grounds: Grounds) -> tuple[list[Finding], Headline]:
     measured = [r for r in grounds.segments if not r.inferred]
     findings = [*_loss(grounds, measured), *_reset_births(grounds), *_bursts(grounds), *_attempts(grounds)]
     findings += [*_nothing_lost(grounds, measured), *_outer(grounds, measured)]
-    findings += [*mechanism_findings(measured), *change_findings(grounds), *_unmeasured(grounds, measured)]
+    findings += [
+        *mechanism_findings(measured),
+        *marking_findings(measured),
+        *series_findings(grounds),
+        *change_findings(grounds),
+        *_unmeasured(grounds, measured),
+    ]
     order = {"proved": 0, "supported": 1, "not-proved": 2, "contradicted": 3}
     findings.sort(key=lambda f: order[f.verdict])
     return findings, headline(grounds, measured, findings)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from orchestrator.core.analyses.unanswered import Attempt
     from orchestrator.model.finding import Burst, Reset, SegmentRow, Undecided, Vanished
+    from orchestrator.model.series import SeriesLoss
 
 BEFORE_NS = 30_000_000_000
 """How long before a burst an unanswered attempt is put beside it."""
@@ -46,6 +47,7 @@ class Grounds:
     declared: Sequence[tuple[str, str, str]] = ()
     """(node, inside, outside) as the inventory says."""
     has_plan: bool = False
+    series: Sequence[SeriesLoss] = ()
 
 
 def place(row: SegmentRow) -> str:

@@ -48,6 +48,8 @@ class Routes:
     """Address pair the token belongs to, translations united."""
     elsewhere: frozenset[tuple[int, int]]
     """(pair, point) that the pair's answers demonstrably pass by."""
+    hidden: frozenset[tuple[int, int]] = frozenset()
+    """(pair, point) that the pair passes inside an encrypted tunnel (core.hidden)."""
     flow_direction: NDArray[np.int8] = field(repr=False)
     """By flow: the direction of its bit 0."""
 

@@ -30,7 +30,7 @@ REASONS = (
     "late",
     "routed-elsewhere",
 )
-EDGE, LOSSY, BLIND, AMBIGUOUS, PROXIED, ELSEWHERE = 1, 2, 3, 4, 6, 8
+EDGE, LOSSY, BLIND, AMBIGUOUS, ENCRYPTED, PROXIED, ELSEWHERE = 1, 2, 3, 4, 5, 6, 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from orchestrator.model.changes import Modification
     from orchestrator.model.measures import Delay, LossRate, Mechanism, Reordering, Resends, Survival
+    from orchestrator.model.series import SeriesLoss
 
 Direction = Literal["forward", "reverse"]
 Origin = Literal["endpoint", "network", "unknown"]
@@ -46,6 +48,8 @@ class SegmentRow:
     circuit: str | None = None
     holes: int = 0
     resent: int = 0
+    series: SeriesLoss | None = None
+    """On a part before a point: what numbers in the clear tell of it."""
     sent: int = 0
     delivered: int = 0
     vanished: int = 0
@@ -53,6 +57,10 @@ class SegmentRow:
     unseen: int = 0
     undecided: int = 0
     modified: int = 0
+    """Delivered with something changed that ``modifications`` names."""
+    modifications: tuple[Modification, ...] = ()
+    hops: int | None = None
+    """By how much the TTL usually falls; None where no packet was seen at both ends."""
     duplicated: int = 0
     reordered: int = 0
     loss: LossRate | None = None

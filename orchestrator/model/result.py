@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from orchestrator.model.clock import ClockModel
     from orchestrator.model.finding import Burst, Expected, Finding, Headline, Reset, SegmentRow, Undecided, Vanished
     from orchestrator.model.run import FileRecord
+    from orchestrator.model.series import Series
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,8 @@ class Result:
     window: tuple[int, int] | None
     ticket: str | None
     expect: tuple[Expected, ...] = ()
+    series: tuple[Series, ...] = ()
+    """Numbers in the clear of encrypted and media packets."""
     suggested_order: tuple[str, ...] | None = None
     """A path order that the packets speak for, where the given one is contradicted beyond doubt."""
     order_warning: str | None = None

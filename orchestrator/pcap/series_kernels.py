@@ -47,7 +47,7 @@ def in_datagram(data, at, payload, end, sport, dport):
             return np.int64(NO_SERIES), np.uint64(0)
         return named(ESP, np.uint64(number)), np.uint64(be32(data, at + 4))
     if number == 0x04000000:
-        if payload >= 32 and payload % 16 == 0 and at + 16 <= end:
+        if payload >= 32 and at + 16 <= end:  # padded to 16 bytes, but never beyond the MTU
             counter = np.uint64(le32(data, at + 8)) | (np.uint64(le32(data, at + 12)) << np.uint64(32))
             return named(WIREGUARD, np.uint64(le32(data, at + 4))), counter
     elif 20 <= first <= 26 and be16(data, at + 1) in (0xFEFD, 0xFEFF) and at + 13 <= end:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from orchestrator.model.changes import Modification
     from orchestrator.model.clock import ClockModel
     from orchestrator.model.finding import FlowKey, Reset, SegmentRow, Vanished
     from orchestrator.model.measures import Delay, Mechanism, Reordering, Resends, Survival
     from orchestrator.model.result import PointResult, Result
+    from orchestrator.model.series import Series, SeriesLoss
 
 MOST_VANISHED = 10_000
 """Entries in result.json; all of them stand in vanished.jsonl."""
@@ -62,6 +64,7 @@ def result_document(result: Result, *, version: str, generated_ns: int) -> dict[
         ],
         "precursors": [],
         "translations": [{"from": a, "to": b, "inside": i, "outside": o} for a, b, i, o in result.translations],
+        "series": [_series(s) for s in result.series],
         "findings": [
             {
                 "id": f.id, "kind": f.kind, "verdict": f.verdict, "statement": f.statement,
@@ -128,9 +131,11 @@ def _segment(s: SegmentRow) -> dict[str, Any]:
     return {
         "from": s.near, "to": s.far, "direction": s.direction, "inferred": s.inferred, "span": s.span,
         "contains": list(s.contains), "name": s.name, "circuit": s.circuit, "holes": s.holes, "resent": s.resent,
+        "series": _series_loss(s.series),
         "sent": s.sent, "delivered": s.delivered, "vanished": s.vanished, "vanished_probable": s.vanished_probable,
-        "unseen": s.unseen, "undecided": s.undecided, "modified": s.modified, "duplicated": s.duplicated,
-        "reordered": s.reordered, "resets_born": s.resets,
+        "unseen": s.unseen, "undecided": s.undecided, "modified": s.modified,
+        "modifications": [_modification(m, s.near) for m in s.modifications], "hops": s.hops,
+        "duplicated": s.duplicated, "reordered": s.reordered, "resets_born": s.resets,
         "loss": None if loss is None else {
             "rate": loss.rate, "low": loss.low, "high": loss.high, "episodes": loss.episodes,
             "lost": loss.lost, "eligible": loss.eligible, "few": loss.few,
@@ -143,6 +148,38 @@ def _segment(s: SegmentRow) -> dict[str, Any]:
         "pdv_ns": _variation(delay), "round_trip_ns": s.round_trip_ns, "reordering": _reordering(s.reordering),
         "mechanism": _mechanism(s.mechanism), "retransmissions": _resends(s.resends),
         "survival": _survival(s.survival),
+    }  # fmt: skip
+
+
+def _series(s: Series) -> dict[str, Any]:
+    return {
+        "kind": s.kind, "flow": _flow(s.flow), "direction": s.direction,
+        "points": [
+            {
+                "point": p.point, "received": p.received, "lost": p.lost, "undecided": p.undecided,
+                "elsewhere": p.elsewhere, "duplicated": p.duplicated, "reordered": p.reordered,
+                "reason": p.reason or None,
+            }
+            for p in s.points
+        ],
+        "vanished": [{"from": near, "to": far, "packets": n} for near, far, n in s.vanished],
+    }  # fmt: skip
+
+
+def _series_loss(s: SeriesLoss | None) -> dict[str, Any] | None:
+    if s is None:
+        return None
+    return {
+        "lost": s.lost, "undecided": s.undecided, "received": s.received, "series": s.series, "kinds": list(s.kinds),
+    }  # fmt: skip
+
+
+def _modification(m: Modification, near: str | None) -> dict[str, Any]:
+    return {
+        "field": m.field, "packets": m.packets, "of": m.of,
+        "changes": [{"from": c.before, "to": c.after, "packets": c.packets, "of": c.of} for c in m.changes],
+        "flow": None if m.flow is None else _flow(m.flow),
+        "frames": {} if m.frame is None else {near: [m.frame]},
     }  # fmt: skip
 
 

@@ -6,6 +6,8 @@ import unicodedata
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from orchestrator.report.changed import changed_lines
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -33,6 +35,7 @@ def render(result: Result, directory: str = "", *, merged: bool = False) -> str:
         [""],
         _segments(result),
         [""],
+        _changed(result),
         _not_shown(result),
         _next(result, directory, merged=merged),
     ]
@@ -203,8 +206,10 @@ def _cells(row: SegmentRow | None, most: int) -> tuple[str, str]:
 
 
 def _outer_cells(row: SegmentRow | None) -> tuple[str, str]:
-    if row is None or not (row.holes or row.resent):
+    if row is None or not (row.holes or row.resent or (row.series and row.series.lost)):
         return ("–", "?")
+    if row.series and row.series.lost:
+        return ("–", f"{row.series.lost:,} by number" + (f", {row.holes:,} holes" if row.holes else ""))
     return ("–", f"{row.holes:,} holes" if row.holes else f"{row.resent:,} resent")
 
 
@@ -220,6 +225,12 @@ def _delays(forward: SegmentRow | None, reverse: SegmentRow | None) -> str:
         return f"varies {varies}" + (f", round trip {duration(trips[0])}" if trips else "")
     text = " / ".join("–" if d is None else duration(d.p95) for d in delays)
     return f"{text} ±{duration(max(d.uncertainty or 0 for d in known))}" if known else text
+
+
+def _changed(result: Result) -> list[str]:
+    """Say what devices changed in headers."""
+    lines = changed_lines(result.segments)
+    return [part for line in lines for part in _wrapped(line, " CHANGED     ", " " * 13)]
 
 
 def _not_shown(result: Result) -> list[str]:  # noqa: C901  # one case a line reads best

@@ -86,3 +86,22 @@ def test_the_points_in_the_middle_accuse_nobody_of_what_they_cannot_see(tunnelle
 
     assert spans == {(INSIDE_BEFORE[-1], INSIDE_BEHIND[0]), (INSIDE_BEHIND[0], INSIDE_BEFORE[-1])}
     assert {u["reason"] for u in run.result["undecided"]} <= {"encrypted", "no-coverage"}
+
+
+def test_the_numbers_of_the_tunnel_tell_the_same(tunnelled):
+    """Nothing was lost before the tunnel's packets came to the first point; what the line dropped is located there."""
+    run, _, truth, _ = tunnelled
+    dropped = Counter(line["dir"] for line in truth if line["fate"] == "dropped")
+    series = [s for s in run.result["series"] if s["kind"] == "wireguard"]
+
+    assert {s["direction"] for s in series} == {"forward", "reverse"}
+    assert all(p["lost"] == p["undecided"] == 0 for s in series for p in s["points"])
+    located = {s["direction"]: sum(v["packets"] for v in s["vanished"]) for s in series}
+    assert located == {"forward": dropped["ab"], "reverse": dropped["ba"]}
+
+
+def test_the_points_in_the_middle_missed_nothing(tunnelled):
+    """What they cannot see is not laid to their captures."""
+    run, _, _, _ = tunnelled
+
+    assert sum(r["unseen"] for r in run.result["segments"]) == 0

@@ -22,6 +22,10 @@ class Scene:
     """Packets, tokens, routes and verdicts of one run."""
 
     packets: Packets
+    raw: Packets
+    """The same rows with the numbers that each point saw, where a device replaces them (core.shifts)."""
+    frames: NDArray[np.int64]
+    """By row its 1-based number within its point."""
     tokens: Tokens
     routes: Routes
     verdicts: Verdicts

@@ -8,10 +8,12 @@ import numpy as np
 
 from orchestrator.core.analyses.delays import measure_delay
 from orchestrator.core.analyses.mechanisms import FEWEST, find_mechanism
+from orchestrator.core.analyses.modifications import find_modifications
 from orchestrator.core.analyses.passage import exact_delays, line_up
 from orchestrator.core.analyses.reordering import measure_reordering
 from orchestrator.core.analyses.sample import draw_sample
 from orchestrator.core.analyses.tally import tally_segments
+from orchestrator.core.hidden import is_hidden
 from orchestrator.core.rates import loss_rate
 from orchestrator.core.routes import FORWARD, REVERSE
 from orchestrator.core.verdicts import KINDS, REASONS
@@ -20,12 +22,9 @@ from orchestrator.model.finding import SegmentRow, Undecided
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from orchestrator.core.analyses.passage import Passage
     from orchestrator.core.analyses.scene import Scene
     from orchestrator.core.analyses.tally import Key, Tally
-    from orchestrator.model.columns import Packets
     from orchestrator.model.measures import LossRate
     from orchestrator.model.plan import SegmentLabel
 
@@ -82,14 +81,16 @@ def _describe(row: SegmentRow, labels: Mapping[tuple[str, str], SegmentLabel]) -
 def _fill(row: SegmentRow, tally: Tally, key: Key, scene: Scene) -> None:
     """Count and measure one row."""
     near, far, _ = key
-    tokens, verdicts, packets = scene.tokens, scene.verdicts, scene.packets
+    tokens, packets = scene.tokens, scene.packets
     row.sent, row.delivered = len(tally.sent), len(tally.delivered)
     row.vanished, row.vanished_probable, row.undecided = len(tally.confirmed), len(tally.probable), len(tally.undecided)
-    row.unseen = int((tokens.row[tally.delivered, far] < 0).sum())
+    unseen = tally.delivered[tokens.row[tally.delivered, far] < 0]
+    row.unseen = int((~is_hidden(scene.routes, unseen, far)).sum())
     lost = np.concatenate((tally.confirmed, tally.probable))
     passage = line_up(tokens, tally.delivered, lost, near, far)
-    _compare(row, passage, packets, tokens.copies[:, far] > tokens.copies[:, near])
-    row.modified += int(verdicts.modified[tally.delivered].sum())
+    met = passage.token[passage.met]
+    row.duplicated = int((tokens.copies[met, far] > tokens.copies[met, near]).sum())
+    row.modified, row.hops, row.modifications = find_modifications(scene, passage, tally.delivered, near, far)
     _, delay_ns = exact_delays(packets, scene.corrected_ns, passage)
     row.delay = measure_delay(delay_ns, scene.facts[near], scene.facts[far], clocks_agree=scene.clocks_agree)
     row.reordering = measure_reordering(tokens, scene.corrected_ns, passage)
@@ -108,14 +109,6 @@ def _loss(passage: Passage, scene: Scene, delivered: int) -> LossRate | None:
         lost = np.setdiff1d(lost, needless)
         lost = lost - np.searchsorted(needless, lost)
     return loss_rate(lost, delivered + len(lost))
-
-
-def _compare(row: SegmentRow, passage: Passage, packets: Packets, doubled: NDArray[np.bool_]) -> None:
-    """Count what looks different at the two ends; *doubled* says by token whether the far end saw more copies."""
-    met = passage.met
-    left, right = passage.left[met], passage.right[met]
-    row.modified = int((packets.tos[left] != packets.tos[right]).sum())
-    row.duplicated = int(doubled[passage.token[met]].sum())
 
 
 def _add_round_trips(rows: Sequence[SegmentRow]) -> None:

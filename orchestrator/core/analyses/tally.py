@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from orchestrator.core.hidden import is_hidden
 from orchestrator.core.routes import FORWARD, REVERSE
-from orchestrator.core.verdicts import BLIND, CONFIRMED, PROBABLE, UNDECIDED
+from orchestrator.core.verdicts import BLIND, CONFIRMED, ENCRYPTED, PROBABLE, UNDECIDED
 from orchestrator.model.columns import RST, TCP
 
 if TYPE_CHECKING:
@@ -49,9 +50,9 @@ def tally_segments(
             members = np.flatnonzero((routes.route == route) & (routes.direction == direction) & verdicts.counted)
             line = points if direction == FORWARD else points[::-1]
             if len(members) and len(line) > 1:
-                _tally_route(tokens, verdicts, members, line, direction, reset, parts)
+                _tally_route(tokens, routes, verdicts, members, line, direction, reset, parts)
             if len(members) and not routes.planned[route]:
-                _tally_blind(verdicts, members, line, direction, neighbours, parts)
+                _tally_blind(verdicts, routes, members, line, direction, neighbours, parts)
     return {key: Tally(**_joined(found)) for key, found in parts.items()}
 
 
@@ -61,7 +62,7 @@ def _joined(found: list[tuple[NDArray[Any], ...]]) -> dict[str, NDArray[Any]]:
 
 
 def _tally_route(
-    tokens: Tokens, verdicts: Verdicts, members: NDArray[np.int64], line: Sequence[int], direction: int,
+    tokens: Tokens, routes: Routes, verdicts: Verdicts, members: NDArray[np.int64], line: Sequence[int], direction: int,
     reset: NDArray[np.bool_], parts: dict[Key, list[tuple[NDArray[Any], ...]]],
 ) -> None:  # fmt: skip
     """Sort the tokens of one route: one enters a segment when it was seen before its end and is known to have left."""
@@ -83,7 +84,10 @@ def _tally_route(
         wide = claim & (missing_at != far)
         open_here = here & (verdict == UNDECIDED)
         stuck = wide | open_here
-        reasons = np.where(wide, BLIND, verdicts.reason[members])[stuck].astype(np.uint8)
+        behind = np.where(is_hidden(routes, members[wide], far), ENCRYPTED, BLIND)
+        reasons = verdicts.reason[members].copy()
+        reasons[wide] = behind
+        reasons = reasons[stuck]
         sent = delivered | direct | stuck
         parts.setdefault((near, far, direction), []).append((
             members[sent], members[delivered], members[direct & (verdict == CONFIRMED)],
@@ -100,7 +104,7 @@ def _tally_route(
 
 
 def _tally_blind(
-    verdicts: Verdicts, members: NDArray[np.int64], line: Sequence[int], direction: int,
+    verdicts: Verdicts, routes: Routes, members: NDArray[np.int64], line: Sequence[int], direction: int,
     neighbours: Sequence[tuple[int, int]], parts: dict[Key, list[tuple[NDArray[Any], ...]]],
 ) -> None:  # fmt: skip
     """Without an inventory, nothing tells whether a flow goes on to a point that never saw it: no coverage."""
@@ -110,5 +114,5 @@ def _tally_blind(
         if start == end:
             gone = members[(verdicts.last_seen[members] == end)] if len(line) > 1 else members
             none = gone[:0]
-            reasons = np.full(len(gone), BLIND, np.uint8)
+            reasons = np.where(is_hidden(routes, gone, target), ENCRYPTED, BLIND).astype(np.uint8)
             parts.setdefault((start, target, direction), []).append((gone, none, none, none, gone, reasons))

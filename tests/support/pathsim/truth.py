@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from tests.support.pathsim.wire import TCP
+from tests.support.pathsim.wire import TCP, UDP
 
 if TYPE_CHECKING:
     from orchestrator.model.result import Result
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tests.support.pathsim.wire import Wire
 
 MARGIN_NS = 30_000_000
+CALLED = 30_000
+"""Port of the calls that pathsim.datagrams makes."""
 
 
 def false_claims(made: Made, result: Result) -> list[str]:
@@ -33,6 +35,7 @@ def false_claims(made: Made, result: Result) -> list[str]:
         if r.origin == "network"
     ]
     wrong += _wrong_explanations(made, result)
+    wrong += _wrong_series(made, result)
     inner = any(p.lost_on not in {None, 0, made.case.points} for p in made.sent)
     if result.headline.network == "yes" and not inner:
         wrong.append(f"headline: {result.headline.statement}")
@@ -49,6 +52,21 @@ def _wrong_explanations(made: Made, result: Result) -> list[str]:
         for f in result.findings
         if f.kind in {"mechanism", "translation"} and "random loss" not in f.statement
     ]
+    return wrong
+
+
+def _wrong_series(made: Made, result: Result) -> list[str]:
+    """Return series that are said to have lost more before a point than never came to it; calls alone are numbered."""
+    places = {tap.name: tap.place for tap in made.taps}
+    wrong = []
+    for series in result.series:
+        forward = series.flow.dport == CALLED
+        sent = [p for p in made.sent if p.protocol == UDP and p.server[1] == CALLED and p.forward == forward]
+        for point in series.points:
+            index = places[point.point] if forward else made.case.points - 1 - places[point.point]
+            gone = sum(len(p.crossed) <= index for p in sent)
+            if point.lost > gone:
+                wrong.append(f"{series.kind} before {point.point}: {point.lost} claimed, {gone} of {len(sent)} lost")
     return wrong
 
 

@@ -66,6 +66,12 @@ def test_a_series_and_its_numbers(tmp_path, shell, make, kind, numbers):
     assert packets.series[-1] != packets.series[0]
 
 
+def test_a_full_wireguard_packet_need_not_be_padded(tmp_path):
+    """Padding ends at the MTU: 1420 bytes inside make 1452."""
+    packets = read(tmp_path, udp(51_820, struct.pack("<IIQ", 4, 7, 5) + bytes(1436)))
+    assert packets.counter.tolist() == [5]
+
+
 def test_the_name_of_a_series_does_not_depend_on_addresses(tmp_path):
     """A translator between two points leaves it alone."""
     there = ip4(50, esp(7, 1))
@@ -80,7 +86,7 @@ def test_the_name_of_a_series_does_not_depend_on_addresses(tmp_path):
     [
         pytest.param(udp(4500, b"\xff"), id="nat-keep-alive"),
         pytest.param(udp(4500, bytes(4) + bytes(range(40))), id="ike-behind-nat"),
-        pytest.param(udp(51_820, wireguard(7, 1, length=33)), id="wireguard-odd-length"),
+        pytest.param(udp(51_820, wireguard(7, 1, length=31)), id="wireguard-shorter-than-its-tag"),
         pytest.param(udp(51_820, b"\1\0\0\0" + bytes(144)), id="wireguard-handshake"),
         pytest.param(udp(4433, dtls(1, 1, version=0x0303)), id="tls-is-no-dtls"),
         pytest.param(udp(4433, dtls(1, 1)[:-10]), id="dtls-record-longer-than-the-datagram"),

@@ -1,0 +1,66 @@
+"""Why a point's view of a series may decide nothing: its capture, fragments, frames that hold several packets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from orchestrator.model.columns import MARK_FRAGMENT, SERIES_ESP, SERIES_KIND, UDP
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from orchestrator.core.analyses.scene import Scene
+
+REASONS = ("", "lossy-capture", "no-coverage", "ambiguous")
+LOSSY, CUT, SEVERAL = 1, 2, 3
+EDGE_NS = 20_000_000
+"""So near to the ends of a capture a gap may be nothing but packets that changed places."""
+ESP = 50
+LONGEST_SINGLE = 1500
+"""Bytes of UDP payload above which a frame may hold several packets (UDP GSO and GRO): only its first number shows."""
+
+
+def doubts(
+    scene: Scene, token: NDArray[np.int64], part: NDArray[np.int64], series: NDArray[np.uint32],
+    way: NDArray[np.int64], point: int,
+) -> NDArray[np.uint8]:  # fmt: skip
+    """Return by part an index into REASONS, 0 where the point may decide.
+
+    Args: token, part of the numbered packets that it saw; series, way by part.
+    """
+    found = np.zeros(len(way), np.uint8)
+    packets, tokens, facts = scene.packets, scene.tokens, scene.facts[point]
+    kind = series & SERIES_KIND
+    row = tokens.row[token, point]
+    large = packets.payload[row] > LONGEST_SINGLE
+    if large.any():
+        found[np.isin(kind, kind[part[large & (packets.protocol[row] == UDP)]])] = SEVERAL
+    found[np.isin(way >> 1, _fragmented(scene, point))] = SEVERAL
+    cut = np.where(kind == SERIES_ESP, np.isin(ESP, facts.cut_protocols) | np.isin(UDP, facts.cut_protocols),
+                   np.isin(UDP, facts.cut_protocols))  # fmt: skip
+    found[cut] = CUT
+    if is_lossy(scene, point):
+        found[:] = LOSSY
+    return found
+
+
+def is_lossy(scene: Scene, point: int) -> bool:
+    """Say whether what a point did not see may have passed it."""
+    facts, verdicts = scene.facts[point], scene.verdicts
+    if not facts.complete or facts.kernel_drops or verdicts.miss_rate[point] > 0:
+        return True
+    return facts.kernel_drops is None and verdicts.some_missed
+
+
+def _fragmented(scene: Scene, point: int) -> NDArray[np.int64]:
+    """Return the flows between whose addresses fragments pass a point: a number may be in one that is not read."""
+    tokens, pair = scene.tokens, scene.routes.pair
+    here = tokens.row[:, point]
+    seen = np.flatnonzero(here >= 0)
+    broken = seen[(scene.packets.marks[here[seen]] & MARK_FRAGMENT) > 0]
+    if not len(broken):
+        return np.empty(0, np.int64)
+    flows: NDArray[np.int64] = np.unique(tokens.flow[np.isin(pair, np.unique(pair[broken]))]).astype(np.int64)
+    return flows
