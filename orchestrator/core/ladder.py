@@ -25,7 +25,7 @@ from orchestrator.core.ladder_kernels import (
 from orchestrator.core.met import come_unseen, never_met
 from orchestrator.core.mirrors import touch
 from orchestrator.core.misses import count_misses, miss_probability
-from orchestrator.core.proxies import claims_across, find_proxied, up_to_relay
+from orchestrator.core.proxies import claims_across, ends_here, find_proxied, find_streams, up_to_relay
 from orchestrator.core.reshaped import CERTAINLY, PERHAPS, find_reshaped
 from orchestrator.core.routes import FORWARD, UNKNOWN, routes_in_use
 from orchestrator.core.sort import by_group, nearly_sorted, stable_order
@@ -74,9 +74,9 @@ def judge(
     window: tuple[int, int] | None,
 ) -> Verdicts:
     """Return the verdict on every token."""
-    verdicts = _begin(packets, tokens, flows.count, corrected_ns, window)
     spans = find_spans(tokens, routes)
     proxied = find_proxied(packets, tokens, spans, flows.count)
+    verdicts = _begin(packets, tokens, find_streams(proxied, tokens, flows.count), corrected_ns, window)
     this_side = up_to_relay(proxied, tokens, spans)
     slack = SLACK_NS + 2 * max(f.doubt_ns for f in facts)
     evidence = _examine_missing(packets, tokens, routes, this_side, verdicts, corrected_ns, slack)
@@ -97,6 +97,7 @@ def judge(
     across = claims & claims_across(proxied, tokens, spans, verdicts.missing_at)
     # what was acknowledged got to whoever acknowledges, be it but a relay
     _withdraw(verdicts, across | (claims & ((evidence & CERTIFIED) > 0)), PROXIED)
+    verdicts.reason[(verdicts.verdict == UNDECIDED) & ends_here(proxied, tokens, spans)] = PROXIED
     _withdraw(verdicts, claims_about(verdicts.islands, tokens, verdicts), AMBIGUOUS)
     unknown = (routes.direction == UNKNOWN) & verdicts.counted
     _withdraw(verdicts, unknown | come_unseen(packets, tokens, spans, verdicts), BLIND)
@@ -131,8 +132,9 @@ def _excuse_proxied(packets: Packets, tokens: Tokens, verdicts: Verdicts) -> Non
 
 
 def _begin(
-    packets: Packets, tokens: Tokens, flows: int, corrected_ns: NDArray[np.int64], window: tuple[int, int] | None
-) -> Verdicts:
+    packets: Packets, tokens: Tokens, stream: NDArray[np.int64], corrected_ns: NDArray[np.int64],
+    window: tuple[int, int] | None,
+) -> Verdicts:  # fmt: skip
     """Fill in times, stream places and the window."""
     count = len(tokens)
     time = np.full(count, np.iinfo(np.int64).max)
@@ -144,10 +146,11 @@ def _begin(
     acked = np.full(count, -1, np.int64)
     first = tokens.first_row
     tcp = np.flatnonzero(packets.protocol[first] == TCP)
-    last, place, opened = np.full((3, flows, 2), -1, np.int64)
+    streams = int(stream.max() >> 1) + 1 if count else 0
+    last, place, opened = np.full((3, streams, 2), -1, np.int64)
     unwrap(
-        tcp[nearly_sorted(time[tcp])], first, tokens.flow, tokens.bit, packets.seq, packets.ack, packets.flags,
-        packets.payload, last, place, opened, np.zeros(flows, np.int64), start, end, acked,
+        tcp[nearly_sorted(time[tcp])], first, stream, packets.seq, packets.ack, packets.flags, packets.payload, last,
+        place, opened, np.zeros(streams, np.int64), start, end, acked,
     )  # fmt: skip
     counted = np.ones(count, np.bool_) if window is None else (time >= window[0]) & (time <= window[1])
     flag = [np.zeros(count, np.bool_) for _ in range(4)]
@@ -155,7 +158,7 @@ def _begin(
         verdict=np.zeros(count, np.uint8), reason=np.zeros(count, np.uint8), last_seen=np.full(count, -1, np.int16),
         missing_at=np.full(count, -1, np.int16), counted=counted, certified=flag[0], superseded=flag[1],
         recovered=flag[2], modified=flag[3], reshaped=np.zeros(count, np.uint8), time_ns=time, start=start, end=end,
-        acked=acked,
+        acked=acked, stream=stream,
     )  # fmt: skip
 
 
@@ -192,7 +195,7 @@ def _examine_missing(
     missing = np.flatnonzero((tail > 0) & tcp & verdicts.counted)
     if not len(missing):
         return found
-    way = tokens.way
+    way = verdicts.stream
     with_bytes = np.flatnonzero(tcp & (verdicts.end > verdicts.start) & ((packets.flags[first] & RST) == 0))
     by_start = with_bytes[stable_order(verdicts.start[with_bytes], way[with_bytes])]
     with_ack = np.flatnonzero(tcp & (verdicts.acked >= 0) & ((packets.flags[first] & RST) == 0))

@@ -26,18 +26,19 @@ the wire; SUPERSEDED a later acknowledgement passed; PASSED_LATER a later copy r
 
 
 @kernel
-def unwrap(order, row, flow, bit, seq, ack, flags, payload, number, place, opened, epoch, start, end, acked):
+def unwrap(order, row, stream, seq, ack, flags, payload, number, place, opened, epoch, start, end, acked):
     """Give every TCP token its place in a byte stream that never wraps.
 
-    Args: order int64[:] token numbers by time; by token: row int32[:] one that shows it, flow int32[:], bit uint8[:];
-    by row: seq, ack, payload uint32[:], flags uint8[:]; work arrays by flow and bit: number int64[:, :] of -1 the last
-    sequence number, place int64[:, :] where that is in the stream, opened int64[:, :] of -1 that of its SYN; epoch
-    int64[:] of 0 by flow; outputs by token: start, end, acked int64[:] (-1 without ACK flag).
+    Args: order int64[:] token numbers by time; by token: row int32[:] one that shows it, stream int64[:] twice its
+    connection, plus its direction; by row: seq, ack, payload uint32[:], flags uint8[:]; work arrays by connection and
+    direction: number int64[:, :] of -1 the last sequence number, place int64[:, :] where that is in the stream, opened
+    int64[:, :] of -1 that of its SYN; epoch int64[:] of 0 by connection; outputs by token: start, end, acked int64[:]
+    (-1 without ACK flag).
     """
     for position in range(order.size):
         token = order[position]
-        f = np.int64(flow[token])
-        side = np.int64(bit[token])
+        f = stream[token] >> 1
+        side = stream[token] & 1
         at = row[token]
         here = np.int64(seq[at])
         mask = flags[at]

@@ -7,7 +7,7 @@ and an acknowledgement certifies nothing beyond it.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,6 +40,10 @@ class Proxied:
         """Say for each flow whether a relay stands between the points *low* and *high* (low <= high)."""
         found: NDArray[np.bool_] = np.greater(self._before[flow, high], self._before[flow, low])
         return found
+
+    def cuts_before(self, flow: NDArray[np.int32], point: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return for each flow how many relays stand before *point*."""
+        return np.asarray(self._before[flow, point], np.int64)
 
     def anywhere(self, flow: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Say for each flow whether a relay stands anywhere on its way."""
@@ -77,6 +81,21 @@ def find_proxied(packets: Packets, tokens: Tokens, spans: Spans, flows: int) -> 
     return Proxied(ends, sure)
 
 
+def find_streams(proxied: Proxied, tokens: Tokens, flows: int) -> NDArray[np.int64]:
+    """Return by token the byte stream that it belongs to, like Tokens.way, but one on either side of a relay.
+
+    Their sequence numbers have nothing to do with each other, nor what is acknowledged on one side with the other.
+    """
+    if not proxied.ends.any():
+        return tokens.way
+    beyond = proxied.cuts_before(tokens.flow, np.argmax(tokens.row >= 0, axis=1))
+    moved = np.flatnonzero(beyond)
+    _, number = np.unique(np.stack((tokens.flow[moved], beyond[moved]), axis=1), axis=0, return_inverse=True)
+    stream = tokens.way.copy()
+    stream[moved] = 2 * (flows + number.reshape(-1)) + tokens.bit[moved]
+    return stream
+
+
 def _passing(
     spans: Spans, kind: NDArray[np.bool_], place: int, flows: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -112,7 +131,14 @@ def up_to_relay(proxied: Proxied, tokens: Tokens, spans: Spans) -> Spans:
     return replace(spans, end=end)
 
 
-def claims_across(proxied: Proxied, tokens: Tokens, spans: Spans, missing_at: NDArray[np.int16]) -> NDArray[np.bool_]:
+def ends_here(proxied: Proxied, tokens: Tokens, spans: Spans) -> NDArray[np.bool_]:
+    """Say for each token whether a relay stands right behind the last point that saw it: there its packets end."""
+    following = np.minimum(spans.left + 1, spans.end)
+    ahead = np.where(spans.back, tokens.row.shape[1] - 1 - following, following)
+    return claims_across(proxied, tokens, spans, ahead)
+
+
+def claims_across(proxied: Proxied, tokens: Tokens, spans: Spans, missing_at: NDArray[Any]) -> NDArray[np.bool_]:
     """Say for each token whether a relay stands between where it was last seen and *missing_at* (-1: nowhere)."""
     points = tokens.row.shape[1]
     near = np.where(spans.back, points - 1 - spans.left, spans.left)

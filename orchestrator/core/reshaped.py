@@ -70,7 +70,7 @@ def find_reshaped(
     ) -> NDArray[np.bool_]:
         return _hits(key, arrivals, missing, beyond, spans, verdicts.time_ns, early, late)
 
-    way = spans.way.astype(np.uint64)
+    way = verdicts.stream.astype(np.uint64)
     open_ended = spans.reach[gone] < spans.end[gone]
     number = packets.ip_id[first].astype(np.uint64)
     single = fresh[~tokens.ambiguous[fresh]]

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MOSTLY = 0.9
 """Share of the pairs that must show one shift."""
+FEWEST_SHARE = 0.3
+"""Share of the packets of the point with fewer that must pair: counters of a relay's two sides meet here and there."""
 FEWEST_PAYLOAD_BYTES = 8
 
 
@@ -113,9 +115,9 @@ def _told(packets: Packets, near: NDArray[np.int64], far: NDArray[np.int64]) -> 
     if len(_unique_pairs(packets, near, far, _by_numbers)[0]):
         return _Told()
     for sign in (_by_timestamp, _by_identification, _by_checksum):
-        pairs = _unique_pairs(packets, near, far, sign)
-        if len(pairs[0]):
-            return _agreed(packets, *pairs)
+        left, right, could = _unique_pairs(packets, near, far, sign)
+        if len(left) >= max(1, FEWEST_SHARE * could):
+            return _agreed(packets, left, right)
     return None
 
 
@@ -157,8 +159,8 @@ def _contents(packets: Packets, rows: NDArray[np.int64], payload_sign: NDArray[A
 def _unique_pairs(
     packets: Packets, near: NDArray[np.int64], far: NDArray[np.int64],
     sign: Callable[[Packets, NDArray[np.int64]], NDArray[np.uint64]],
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:  # fmt: skip
-    """Return the rows whose sign stands for one sequence number at either point, however often it was seen."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:  # fmt: skip
+    """Return the rows whose sign stands for one sequence number at either point, and how many could have paired."""
     sides = []
     for rows in (near, far):
         key, seq = sign(packets, rows), packets.seq[rows]
@@ -170,7 +172,7 @@ def _unique_pairs(
             single = (low == high) & (values > 0)
         sides.append((values[single], rows[order[first[single]]]))
     _, left, right = np.intersect1d(sides[0][0], sides[1][0], assume_unique=True, return_indices=True)
-    return sides[0][1][left], sides[1][1][right]
+    return sides[0][1][left], sides[1][1][right], min(len(sides[0][0]), len(sides[1][0]))
 
 
 def _agreed(packets: Packets, near: NDArray[np.int64], far: NDArray[np.int64]) -> _Told:

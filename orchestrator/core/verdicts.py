@@ -83,6 +83,9 @@ class Verdicts:
     end: NDArray[np.int64]
     """Place in the byte stream (TCP)."""
     acked: NDArray[np.int64]
+    stream: NDArray[np.int64]
+    """The byte stream that start, end and acked are places in: the flow direction, anew behind every relay; the
+    opposite one is ``stream ^ 1``."""
     miss_rate: list[float] = field(default_factory=list)
     """By point: share of tokens that it missed though they passed."""
     suspected: list[float] = field(default_factory=list)

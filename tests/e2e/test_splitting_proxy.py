@@ -19,9 +19,6 @@ FLOWS = {
 }
 BEFORE, BEHIND = "access", "line-near"
 """The points beside the router on which the proxy runs."""
-certified_away = pytest.mark.xfail(
-    reason="what a relay acknowledges is still taken for proof that its other connection delivered", strict=True
-)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +73,6 @@ def test_nobody_is_accused_of_more_than_the_line_dropped(split):
     }
 
 
-@certified_away
 def test_loss_behind_the_proxy_is_found_to_the_packet(split):
     """What the proxy acknowledged to the client certifies nothing of what the line lost behind it."""
     run, _, truth = split
@@ -86,7 +82,6 @@ def test_loss_behind_the_proxy_is_found_to_the_packet(split):
     assert run.result["headline"]["network"] == "yes"
 
 
-@certified_away
 def test_what_ends_at_the_proxy_is_undecided_because_it_is_proxied(split):
     """Both sides' packets are told, with the reason."""
     run, _, _ = split

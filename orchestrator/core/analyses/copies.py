@@ -48,7 +48,7 @@ def trace_copies(scene: Scene) -> Copies:
     """Return for all TCP tokens which of them repeat others, and what was acknowledged by then; write the stalls."""
     tokens, verdicts, packets, routes = scene.tokens, scene.verdicts, scene.packets, scene.routes
     count, first = len(tokens), scene.tokens.first_row
-    way = tokens.way
+    way = verdicts.stream
     ways = (int(way.max()) | 1) + 1 if count else 0
     ends = np.array([(p[0], p[-1]) if p else (-1, -1) for p in routes.points] + [(-1, -1)], np.int16)
     back = (routes.direction == REVERSE).astype(np.int64)

@@ -83,8 +83,8 @@ def _scan(
     here = here[(packets.flags[row[here]] & RST) == 0]
     if not len(here):
         return lost, again
-    way = tokens.way
-    ways = 2 * (int(tokens.flow.max()) + 1)
+    way = verdicts.stream
+    ways = (int(way.max()) | 1) + 1
     numbered, against = np.zeros(ways, np.bool_), np.zeros(count, np.int64)
     watch_senders(
         here, row, way, packets.ip_id, packets.payload, np.full(ways, -1, np.int64), np.zeros((3, ways), np.int64),

@@ -54,8 +54,7 @@ class _Context:
 
     def __init__(self, packets: Packets, tokens: Tokens, verdicts: Verdicts) -> None:
         self.packets, self.tokens, self.verdicts = packets, tokens, verdicts
-        way = tokens.way
-        self.way = way
+        way = self.way = verdicts.stream
         self.order = by_group(nearly_sorted(verdicts.time_ns), way)
         self.sorted_way = way[self.order]
 
@@ -138,10 +137,10 @@ def _comes_changed(context: _Context, token: int, first: int, upstream: Sequence
     passes it on as it is and changes all that follows.
     """
     packets, tokens = context.packets, context.tokens
-    way = int(context.way[token])
+    way = int(tokens.way[token])
     if context.verdicts.islands[[[way], [way ^ 1]], [first, *upstream]].any():
         return True
-    own = context.same_way(way)
+    own = context.same_way(int(context.way[token]))
     own = own[(packets.flags[tokens.first_row[own]] & (RST | SYN)) == 0]
     own = own[tokens.row[own, first] >= 0]
     return bool(len(own)) and not (tokens.row[own][:, upstream] >= 0).any()
