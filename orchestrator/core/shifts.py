@@ -114,7 +114,7 @@ def _told(packets: Packets, near: NDArray[np.int64], far: NDArray[np.int64]) -> 
     """Return what rows of one direction at two points tell of shifts between them; None where nothing pairs them."""
     if len(_unique_pairs(packets, near, far, _by_numbers)[0]):
         return _Told()
-    for sign in (_by_timestamp, _by_identification, _by_checksum):
+    for sign in (_by_timestamp, _by_timestamp_alone, _by_identification, _by_checksum):
         left, right, could = _unique_pairs(packets, near, far, sign)
         if len(left) >= max(1, FEWEST_SHARE * could):
             return _agreed(packets, left, right)
@@ -135,10 +135,16 @@ def _by_timestamp(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.uint6
     return np.where((packets.tsval[rows] > 0) & told, key, np.uint64(0))
 
 
+def _by_timestamp_alone(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return a key of timestamp, payload and flags; 0 where one is missing. The clock of a relay is another one."""
+    enough = (packets.tsval[rows] > 0) & _kept_enough(packets, rows)
+    key = packets.tsval[rows].astype(np.uint64) << np.uint64(32) ^ _payload(packets, rows, packets.brief)
+    return np.where(enough, key, np.uint64(0))
+
+
 def _by_identification(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Return a key of identification, payload and flags; 0 where too little payload was kept, or none is numbered."""
-    kept = packets.kept[rows] >= np.minimum(packets.payload[rows], BRIEF_BYTES)
-    enough = (packets.ip_id[rows] > 0) & (packets.payload[rows] >= FEWEST_PAYLOAD_BYTES) & kept
+    enough = (packets.ip_id[rows] > 0) & _kept_enough(packets, rows)
     return np.where(enough, _contents(packets, rows, packets.brief), np.uint64(0))
 
 
@@ -150,10 +156,21 @@ def _by_checksum(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.uint64
 
 def _contents(packets: Packets, rows: NDArray[np.int64], payload_sign: NDArray[Any]) -> NDArray[np.uint64]:
     """Return a key of identification, flags, length and a sign of the payload."""
-    key = payload_sign[rows].astype(np.uint64) * GOLDEN ^ packets.ip_id[rows].astype(np.uint64)
-    key ^= packets.payload[rows].astype(np.uint64) << np.uint64(16)
+    key: NDArray[np.uint64] = _payload(packets, rows, payload_sign) ^ packets.ip_id[rows].astype(np.uint64)
+    return key
+
+
+def _payload(packets: Packets, rows: NDArray[np.int64], payload_sign: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return a key of flags, length and a sign of the payload."""
+    key = payload_sign[rows].astype(np.uint64) * GOLDEN ^ packets.payload[rows].astype(np.uint64) << np.uint64(16)
     mixed: NDArray[np.uint64] = key ^ packets.flags[rows].astype(np.uint64) << np.uint64(56)
     return mixed
+
+
+def _kept_enough(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Say whether so much payload was kept that it tells packets apart."""
+    kept = packets.kept[rows] >= np.minimum(packets.payload[rows], BRIEF_BYTES)
+    return np.asarray((packets.payload[rows] >= FEWEST_PAYLOAD_BYTES) & kept)
 
 
 def _unique_pairs(
