@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from orchestrator.pcap.writer import Progress
 
 READ_BYTES = 1 << 20
+ENOUGH_PASSED = 20
+"""Packets of one class and direction by which a capture is judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +355,12 @@ def _point_result(order: int, point: PointRecord, index: PointIndex, analysis: A
         reasons.append(f"its mirror lost {mirror.lost:,} of {copies:,} copies, by the numbers that it gave them")
     if missed:
         reasons.append(f"missed {missed:.2%} of what passed it")
+    reasons += [
+        f"saw {c.seen:,} of {c.passed:,} {c.kind} packets that passed it {c.direction}: its mirror or filter leaves"
+        " them out, or they go another way"
+        for c in analysis.coverage[order]
+        if c.passed >= ENOUGH_PASSED and 2 * c.seen < c.passed
+    ]
     if point.counters.captured is not None and point.counters.captured > len(packets):
         reasons.append(f"tcpdump counted {point.counters.captured:,} packets, the file holds {len(packets):,}")
     quality: Literal["good", "degraded", "unusable"] = "degraded" if reasons else "good"
@@ -370,6 +378,7 @@ def _point_result(order: int, point: PointRecord, index: PointIndex, analysis: A
         reasons=tuple(reasons),
         kernel_drops=drops, capture_miss_rate=missed, offloads=("tso-or-gro",) if supers else (),
         files=_files_in_order(point, index), clock=clock, not_decoded=index.not_decoded,
+        coverage=analysis.coverage[order],
     )  # fmt: skip
 
 

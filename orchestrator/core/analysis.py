@@ -11,6 +11,7 @@ import numpy as np
 
 from orchestrator.core.align import Edge, align_clocks, exchange_bounds
 from orchestrator.core.analyses.copies import count_resends, trace_copies
+from orchestrator.core.analyses.coverage import measure_coverage
 from orchestrator.core.analyses.outer import infer_outer
 from orchestrator.core.analyses.resets import find_bursts, flow_key, locate_resets
 from orchestrator.core.analyses.scene import Scene
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from orchestrator.core.verdicts import Verdicts
     from orchestrator.model.clock import ClockModel
     from orchestrator.model.finding import Burst, Reset, SegmentRow, Undecided
+    from orchestrator.model.measures import Coverage
     from orchestrator.model.plan import PlannedPath, SegmentLabel
     from orchestrator.model.run import ClockSample
     from orchestrator.model.series import Series, SeriesLoss
@@ -91,6 +93,8 @@ class Analysis:
     """(near, far, TCP flows that end between them and begin anew)."""
     mirrors: list[MirrorLosses] = field(default_factory=list)
     """By point: what a mirror lost of the copies that it numbered."""
+    coverage: list[tuple[Coverage, ...]] = field(default_factory=list)
+    """By point: what it saw of what passed it."""
     segments: list[SegmentRow] = field(default_factory=list)
     undecided: list[Undecided] = field(default_factory=list)
     bursts: list[Burst] = field(default_factory=list)
@@ -191,6 +195,7 @@ def _measure(
         )
         found.segments, found.undecided = count_segments(scene, neighbours, labels)
         found.segments += outer.result()
+    found.coverage = measure_coverage(scene)
     found.series, found.series_losses = infer_series(scene, found.segments)
     count_resends(scene, copies, found.segments)
     add_survival(scene, copies, found.segments)

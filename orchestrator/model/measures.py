@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Doubt = Literal["", "below-uncertainty", "offset-unknown", "clocks-contradict"]
+Kind = Literal["tcp-data", "tcp-control", "udp", "icmp", "other"]
 Cause = Literal[
     "congestion", "policer", "random", "bundle-member", "mtu-black-hole", "outage", "policy-drop", "not-distinguishable"
 ]
@@ -138,3 +139,14 @@ class Survival:
     far_capture: float | None
     distinguishable: bool
     """False where so small a loss may be an artefact of so poor a capture."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """What a point saw of the packets of one class and direction that passed it."""
+
+    kind: Kind
+    direction: Literal["forward", "reverse"]
+    passed: int
+    """Seen both nearer and farther on their way."""
+    seen: int

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from orchestrator.model.clock import ClockModel
     from orchestrator.model.finding import Burst, Expected, Finding, Headline, Reset, SegmentRow, Undecided, Vanished
+    from orchestrator.model.measures import Coverage
     from orchestrator.model.run import FileRecord
     from orchestrator.model.series import Series
 
@@ -34,6 +35,7 @@ class PointResult:
     clock: ClockModel
     not_decoded: tuple[tuple[str, int], ...] = ()
     """Frames without IP by what they are, the most first."""
+    coverage: tuple[Coverage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

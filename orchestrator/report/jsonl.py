@@ -123,6 +123,9 @@ def _point(p: PointResult) -> dict[str, Any]:
         "kernel_drops": p.kernel_drops, "capture_miss_rate": p.capture_miss_rate, "offloads": list(p.offloads),
         "files": [{"path": f.path, "sha256": f.sha256, "size": f.size_bytes, "packets": n} for f, n in p.files],
         "clock": _clock(p.clock), "not_decoded": dict(p.not_decoded),
+        "coverage": [
+            {"class": c.kind, "direction": c.direction, "passed": c.passed, "seen": c.seen} for c in p.coverage
+        ],
     }  # fmt: skip
 
 
