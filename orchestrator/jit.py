@@ -55,6 +55,11 @@ if CACHE_DIRECTORY is not None:
     config.CACHE_DIR = str(CACHE_DIRECTORY)
 
 
+def has_machine_code() -> bool:
+    """Say whether kernels were compiled before and their machine code kept."""
+    return CACHE_DIRECTORY is not None and next(CACHE_DIRECTORY.rglob("*.nbi"), None) is not None
+
+
 def kernel(function: F) -> F:
     """Compile *function* as a kernel: no GIL, bounds-checked, cached."""
     compiled: Any = numba.njit(nogil=True, boundscheck=True, error_model="numpy", cache=CACHE_DIRECTORY is not None)(

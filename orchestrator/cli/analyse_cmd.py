@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli.captures import EXPECTATION_FAILED, read_points, runs_option
+from orchestrator.cli.compiling import announce_compiling
 from orchestrator.cli.progress_bar import ProgressBar
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def command(
     if (run is None) == (not points):
         msg = "give either a RUN or --point NAME=FILE"
         raise click.UsageError(msg)
+    announce_compiling()
     directory = (
         find_run(runs, run) if run is not None else _open(points, out or runs, inventory, reference, order, out is None)
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from orchestrator.cli.captures import runs_option
+from orchestrator.cli.compiling import announce_compiling
 from orchestrator.cli.output import print_lines
 from orchestrator.cli.progress_bar import ProgressBar
 from orchestrator.cli.wanted import wanted
@@ -51,6 +52,7 @@ def command(
     from orchestrator.archive.layout import find_run
     from orchestrator.pipeline import cut, cut_merged  # numba takes its time
 
+    announce_compiling()
     with ProgressBar("cutting", "reading and matching packets") as bar:
         if merged is not None:
             count = cut_merged(merged, asked, output, bar)

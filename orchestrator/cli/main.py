@@ -47,6 +47,7 @@ COMMANDS = {
     "cut": Entry("orchestrator.cli.cut_cmd:command", "Cut out a time, a flow, or what vanished with its surroundings."),
     "report": Entry("orchestrator.cli.report_cmd:command", "Print the report of a run."),
     "worker": Entry("orchestrator.cli.worker_cmd:command", "Serve a queue of capture steps at this site."),
+    "warmup": Entry("orchestrator.cli.warmup_cmd:command", "Compile the analysis beforehand."),
     "schema": Entry("orchestrator.cli.schema_cmd:command", "Print the JSON Schema of inventories or playbooks."),
 }
 """In the order in which they are used."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from orchestrator.cli.captures import read_points, runs_option
+from orchestrator.cli.compiling import announce_compiling
 from orchestrator.cli.output import print_lines
 from orchestrator.cli.progress_bar import ProgressBar
 
@@ -52,6 +53,7 @@ def command(
     if run is None and output is None:
         msg = "--point needs -o FILE"
         raise click.UsageError(msg)
+    announce_compiling()
     with tempfile.TemporaryDirectory() as scratch, ProgressBar("merging", "reading and matching packets") as bar:
         if run is not None:
             directory = find_run(runs, run)

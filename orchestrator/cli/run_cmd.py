@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.captures import EXPECTATION_FAILED
+from orchestrator.cli.compiling import announce_compiling
 from orchestrator.cli.output import escape
 from orchestrator.cli.plan_cmd import read_overrides
 from orchestrator.cli.progress_bar import ProgressBar
@@ -164,6 +165,8 @@ def _analyse(run: RunDirectory, *, as_json: bool) -> bool:
     """Analyse and merge, print the answer; say whether an expectation failed."""
     from orchestrator.pipeline import analyse
 
+    if not as_json:
+        announce_compiling()
     if as_json:  # its lines of progress are JSON
         result = analyse(run, merged=True)
     else:

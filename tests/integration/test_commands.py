@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 
 import pytest
 
@@ -190,3 +191,37 @@ def test_runs_are_looked_for_where_the_environment_says(case, monkeypatch, capsy
 
     assert main(["report", case.name]) == 0
     assert "IS IT THE NETWORK?" in capsys.readouterr().out
+
+
+def run_cold(cache, *arguments):
+    """Run the command line with machine code in *cache* alone; return (stdout, stderr)."""
+    called = subprocess.run(
+        [sys.executable, "-m", "orchestrator.cli.main", *arguments], capture_output=True, text=True, check=True,
+        env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
+    )  # fmt: skip
+    return called.stdout, called.stderr
+
+
+def test_compiling_is_announced_once(captures, tmp_path):
+    """The first analysis says why it takes long, on stderr, so that its JSON stays JSON; the second has no need to."""
+    asked = ["analyse", "--json", *points(captures, "client", "gateway", "server"), "--out"]
+
+    cold_out, cold_said = run_cold(tmp_path / "cache", *asked, str(tmp_path / "first"))
+    _, warm_said = run_cold(tmp_path / "cache", *asked, str(tmp_path / "second"))
+
+    assert cold_said.count("compiling") == 1
+    assert json.loads(cold_out)["schema"] == 1
+    assert "compiling" not in warm_said
+
+
+def test_what_is_compiled_beforehand_is_not_compiled_again(captures, tmp_path):
+    """After warmup nothing is announced, and no command adds machine code."""
+    cache = tmp_path / "cache"
+    out, said = run_cold(cache, "warmup")
+    before = set(cache.rglob("*.nbc"))
+    _, later = run_cold(cache, "analyse", *points(captures, "client", "server"), "--out", str(tmp_path / "case"))
+
+    assert out.startswith("ready after ")
+    assert said.count("compiling") == 1
+    assert "compiling" not in later
+    assert set(cache.rglob("*.nbc")) == before
