@@ -19,6 +19,7 @@ from orchestrator.core.analyses.segments import count_segments
 from orchestrator.core.analyses.series_loss import infer_series
 from orchestrator.core.analyses.survival import add_survival
 from orchestrator.core.analyses.unanswered import find_unanswered
+from orchestrator.core.frames import by_frame, frame_numbers, in_time_order, tokens_by_frame
 from orchestrator.core.hidden import excuse_hidden, hide
 from orchestrator.core.ladder import judge
 from orchestrator.core.match import match_repeated
@@ -68,6 +69,8 @@ class Observed:
     clock_samples: tuple[ClockSample, ...] = ()
     captured_whole_window: bool = False
     """Armed before the window opened and stopped by us after it closed."""
+    side_by_side: bool = False
+    """Its files were captured at the same time: interfaces of a bond, the two halves of a tap."""
     gaps_ns: tuple[tuple[int, int], ...] = ()
     """Times, on the point's own clock, in which its silence says nothing: its file is damaged there."""
 
@@ -127,8 +130,11 @@ def analyse(
     packets = Packets.concatenate([o.packets for o in observed])
     point = np.repeat(np.arange(len(observed), dtype=np.uint8), [len(o.packets) for o in observed])
     numbers = {name: index for index, name in enumerate(names)}
-    whole, whole_point, split = packets, point, split_supers(packets, point, len(observed))
-    packets, point, flows, origin = split.packets, split.point, split.flows, split.origin
+    whole, whole_point = packets, point
+    order = in_time_order(whole, point, [k for k, o in enumerate(observed) if o.side_by_side])
+    split = split_supers(whole if order is None else whole.take(order), point, len(observed))
+    packets, point, flows = split.packets, split.point, split.flows
+    origin = split.origin if order is None else order[split.origin]
     tokens, repeated = build_tokens(packets, point, len(observed), flows)
     shifts = find_shifts(packets, point, flows, tokens)
     if shifts:
@@ -154,11 +160,11 @@ def analyse(
             tokens, repeated, corrected, point, flows, routes.flow_direction, uncertainty if consistent else None
         )
         routes = find_routes(packets, flows, tokens, paths, numbers, len(observed))
-    mirrors = _mirrors(observed, _by_frame(smooth, origin, len(whole)), whole_point)
+    mirrors = _mirrors(observed, by_frame(smooth, origin, len(whole)), whole_point)
     facts = _facts(observed, mirrors, clocks, corrected, point, window, post_roll_ns)
     routes, verdicts = _judged(packets, flows, tokens, routes, corrected, facts, window)
     kind = kinds(packets, tokens)
-    frames = _frames(whole_point, len(observed))[origin]
+    frames = frame_numbers(whole_point, len(observed))[origin]
     resets = locate_resets(packets, tokens, routes, verdicts, kind, facts, names, frames)
     scene = Scene(
         packets=packets, raw=split.packets, frames=frames, tokens=tokens, routes=routes, verdicts=verdicts, kind=kind,
@@ -167,8 +173,8 @@ def analyse(
     copies = None if only_fates else trace_copies(scene)
     found = Analysis(
         clocks=clocks, vanished=_vanished(packets, tokens, verdicts, kind, names, frames), resets=resets,
-        miss_rate=verdicts.miss_rate, tokens=len(tokens), token_of_row=_token_of_row(tokens, origin, len(whole)),
-        reference_ns=_by_frame(corrected, origin, len(whole)), packets=whole, point=whole_point,
+        miss_rate=verdicts.miss_rate, tokens=len(tokens), token_of_row=tokens_by_frame(tokens, origin, len(whole)),
+        reference_ns=by_frame(corrected, origin, len(whole)), packets=whole, point=whole_point,
         supers=split.supers.tolist(), mirrors=mirrors,
         suggested_order=suggested, order_warning=warning, relays=verdicts.proxied.segments(names),
     )  # fmt: skip
@@ -311,31 +317,6 @@ def _ends(paths: Sequence[PlannedPath], numbers: Mapping[str, int], count: int) 
     """Return the first and last point of every path."""
     present = [[numbers[name] for name in path.points if name in numbers] for path in paths] or [list(range(count))]
     return sorted({(line[0], line[-1]) for line in present if line})
-
-
-def _frames(point: NDArray[np.uint8], count: int) -> NDArray[np.int64]:
-    """Return by row its 1-based number within its point."""
-    starts = np.searchsorted(point, np.arange(count))
-    return np.arange(len(point)) - starts[point] + 1
-
-
-def _token_of_row(tokens: Tokens, origin: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
-    """Return by frame the token it shows, the first of several; copies at one point that were folded keep -1."""
-    found = np.full(rows, -1, np.int64)
-    for column in range(tokens.row.shape[1]):
-        row = tokens.row[:, column]
-        present = np.flatnonzero(row >= 0)
-        if len(origin) > rows:
-            present = present[np.argsort(-row[present], kind="stable")]  # the first piece is written last
-        found[origin[row[present]]] = present
-    return found
-
-
-def _by_frame(values: NDArray[np.int64], origin: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
-    """Return by frame the value of its first row."""
-    if len(origin) == rows:
-        return values
-    return values[np.searchsorted(origin, np.arange(rows))]
 
 
 def _vanished(

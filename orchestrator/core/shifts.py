@@ -71,16 +71,18 @@ def find_shifts(packets: Packets, point: NDArray[np.uint8], flows: Flows, tokens
 def _suspects(packets: Packets, flows: Flows, tokens: Tokens) -> NDArray[np.int64]:
     """Return flows of which two neighbouring points see payload or openings, and hardly a token twice."""
     first = tokens.first_row
-    telling = (packets.protocol[first] == TCP) & ((packets.flags[first] & RST) == 0)
-    telling &= (packets.payload[first] > 0) | ((packets.flags[first] & SYN) > 0)
+    ordinary = (packets.protocol[first] == TCP) & ((packets.flags[first] & RST) == 0)
+    opening = ordinary & ((packets.flags[first] & SYN) > 0)
     seen = tokens.row >= 0
     found = np.zeros(flows.count, np.bool_)
-    for far in range(1, seen.shape[1]):
-        counts = [
-            np.bincount(tokens.flow[telling & chosen], minlength=flows.count)
-            for chosen in (seen[:, far - 1], seen[:, far], seen[:, far - 1] & seen[:, far])
-        ]
-        found |= 4 * counts[2] < np.minimum(counts[0], counts[1])
+    # a device that answers in the server's name passes SYNs on as they are: data speaks for itself
+    for telling in (ordinary & (packets.payload[first] > 0), opening):
+        for far in range(1, seen.shape[1]):
+            near, here, both = (
+                np.bincount(tokens.flow[telling & chosen], minlength=flows.count)
+                for chosen in (seen[:, far - 1], seen[:, far], seen[:, far - 1] & seen[:, far])
+            )
+            found |= 4 * both < np.minimum(near, here)
     return np.flatnonzero(found)
 
 
@@ -122,10 +124,10 @@ def _told(packets: Packets, near: NDArray[np.int64], far: NDArray[np.int64]) -> 
 
 
 def _by_numbers(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return a key of both numbers and the length: nothing was replaced between such points; 0 without payload."""
+    """Return a key of both numbers and the length: nothing was replaced between such points; 0 without one of them."""
     key = packets.seq[rows].astype(np.uint64) << np.uint64(32) | packets.ack[rows].astype(np.uint64)
     mixed = key * GOLDEN ^ packets.payload[rows].astype(np.uint64)
-    return np.where((packets.payload[rows] > 0) & (packets.ack[rows] > 0), mixed, np.uint64(0))
+    return np.where((packets.seq[rows] > 0) & (packets.ack[rows] > 0), mixed, np.uint64(0))
 
 
 def _by_timestamp(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.uint64]:

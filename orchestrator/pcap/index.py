@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,6 +66,13 @@ class PointIndex:
         starts = [start for start, _ in spans]
         gaps = [(end, min((s for s in starts if s >= end), default=end + LONG_NS)) for end in doubtful]
         return ((min(starts) - LONG_NS, min(starts)), *gaps) if lost else tuple(gaps)
+
+    @property
+    def side_by_side(self) -> bool:
+        """Say whether files overlap in time: halves of a tap, members of a bond, rings of several interfaces."""
+        ends = np.cumsum(self.counts)
+        times = [self.packets.time_ns[end - count : end] for end, count in zip(ends, self.counts, strict=True) if count]
+        return any(int(later[0]) < int(earlier.max()) for earlier, later in pairwise(times))
 
     @property
     def not_decoded(self) -> tuple[tuple[str, int], ...]:

@@ -1,0 +1,61 @@
+"""Rows of the analysis and frames of the files: which is which, where files were captured side by side or frames cut.
+
+A point is one capture, though two halves of a tap, members of a bond or rings of several interfaces write files of
+their own; the analysis takes its packets in order of time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from orchestrator.core.sort import nearly_sorted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from orchestrator.core.tokens import Tokens
+    from orchestrator.model.columns import Packets
+
+
+def in_time_order(packets: Packets, point: NDArray[np.uint8], points: Sequence[int]) -> NDArray[np.int64] | None:
+    """Return all rows, those of *points* by time, equal times as they stand; None where none is to be moved."""
+    if not points:
+        return None
+    order = np.arange(len(packets))
+    for number in points:
+        begin, end = np.searchsorted(point, (number, number + 1)).tolist()
+        order[begin:end] = begin + nearly_sorted(packets.time_ns[begin:end])
+    return order
+
+
+def frame_numbers(point: NDArray[np.uint8], count: int) -> NDArray[np.int64]:
+    """Return by frame its 1-based number within its point, files one after the other."""
+    starts = np.searchsorted(point, np.arange(count))
+    numbers: NDArray[np.int64] = np.arange(len(point)) - starts[point] + 1
+    return numbers
+
+
+def tokens_by_frame(tokens: Tokens, origin: NDArray[np.int64], frames: int) -> NDArray[np.int64]:
+    """Return by frame the token it shows, the first of several; copies at one point that were folded keep -1.
+
+    Args: *origin* by row, the frame that it comes from.
+    """
+    found = np.full(frames, -1, np.int64)
+    for column in range(tokens.row.shape[1]):
+        row = tokens.row[:, column]
+        present = np.flatnonzero(row >= 0)
+        if len(origin) > frames:
+            present = present[np.argsort(-row[present], kind="stable")]  # the first piece is written last
+        found[origin[row[present]]] = present
+    return found
+
+
+def by_frame(values: NDArray[np.int64], origin: NDArray[np.int64], frames: int) -> NDArray[np.int64]:
+    """Return by frame the value of its first row; *origin* as above."""
+    found = np.empty(frames, np.int64)
+    found[origin[::-1]] = values[::-1]
+    return found
