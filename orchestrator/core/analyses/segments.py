@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,12 +21,16 @@ from orchestrator.core.routes import FORWARD, REVERSE
 from orchestrator.core.verdicts import KINDS, REASONS
 from orchestrator.model.finding import SegmentRow, Undecided
 
+THREADS = 2
+"""Segments measured at once: kernels and most of NumPy leave the other core to the next."""
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from orchestrator.core.analyses.passage import Passage
     from orchestrator.core.analyses.scene import Scene
     from orchestrator.core.analyses.tally import Key, Tally
+    from orchestrator.model.finding import Direction
     from orchestrator.model.measures import LossRate
     from orchestrator.model.plan import SegmentLabel
 
@@ -41,21 +47,25 @@ def count_segments(
     listed = set(neighbours)
     keys: list[Key] = [key for a, b in neighbours for key in ((a, b, FORWARD), (b, a, REVERSE))]
     spans = sorted(k for k in tallies if not _is_listed(k, listed) and _claims(tallies[k]))
-    names, rows, undecided = scene.names, [], []
-    for key in keys + spans:
-        row = SegmentRow(
-            near=names[key[0]], far=names[key[1]], direction="forward" if key[2] == FORWARD else "reverse",
-            span=key in spans,
-        )  # fmt: skip
-        _describe(row, labels)
-        tally = tallies.get(key)
-        if tally is not None:
-            _fill(row, tally, key, scene)
-            for reason, count in zip(*np.unique(tally.reasons, return_counts=True), strict=True):
-                undecided.append(Undecided(reason=REASONS[int(reason)], count=int(count), near=row.near, far=row.far))
-        rows.append(row)
+    rows = [_row(key, scene.names, labels, span=key in spans) for key in keys + spans]
+    filled = [(row, tallies[key], key, scene) for row, key in zip(rows, keys + spans, strict=True) if key in tallies]
+    with ThreadPoolExecutor(THREADS) as pool:
+        deque(pool.map(_fill, *zip(*filled, strict=True)) if filled else (), maxlen=0)
+    undecided = [
+        Undecided(reason=REASONS[int(reason)], count=int(count), near=row.near, far=row.far)
+        for row, tally, _, _ in filled
+        for reason, count in zip(*np.unique(tally.reasons, return_counts=True), strict=True)
+    ]
     _add_round_trips(rows)
     return rows, undecided
+
+
+def _row(key: Key, names: Sequence[str], labels: Mapping[tuple[str, str], SegmentLabel], *, span: bool) -> SegmentRow:
+    """Return an empty row."""
+    direction: Direction = "forward" if key[2] == FORWARD else "reverse"
+    row = SegmentRow(near=names[key[0]], far=names[key[1]], direction=direction, span=span)
+    _describe(row, labels)
+    return row
 
 
 def _is_listed(key: Key, listed: set[tuple[int, int]]) -> bool:
