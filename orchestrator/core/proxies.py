@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orchestrator.core.tokens import Tokens
     from orchestrator.model.columns import Packets
 
-FRESH = 0.5
+FRESH = 0.7
 """Share of what arrives behind a relay that nobody saw before it; a lossy capture before it leaves far less."""
 FEWEST = 4
 """Arrivals below which shares mean nothing."""
