@@ -2,8 +2,9 @@
 
 Firewalls choose other initial sequence numbers, SYN proxies other timestamps (ALGORITHMS A.7).  Where hardly a token of
 a TCP flow is seen at two points although both see its data, packets are told by what such devices leave alone: the
-timestamp, or the IP identification with the payload.  Payload alone would not do, for a relay passes that on in packets
-of its own.  The numbers are brought back to those of the flow's first point before tokens are built.
+IP identification with the timestamp or the payload.  Payload and timestamp alone would not do: a relay passes payload
+on in packets of its own, and one that shares a kernel with its clients has their clock.  The numbers are brought back
+to those of the flow's first point before tokens are built.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ def _told(packets: Packets, near: NDArray[np.int64], far: NDArray[np.int64]) -> 
     """Return what rows of one direction at two points tell of shifts between them; None where nothing pairs them."""
     if len(_unique_pairs(packets, near, far, _by_numbers)[0]):
         return _Told()
-    for sign in (_by_timestamp, _by_timestamp_alone, _by_identification, _by_checksum):
+    for sign in (_by_timestamp, _by_identification, _by_checksum):
         left, right, could = _unique_pairs(packets, near, far, sign)
         if len(left) >= max(1, FEWEST_SHARE * could):
             return _agreed(packets, left, right)
@@ -135,13 +136,6 @@ def _by_timestamp(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.uint6
     key = packets.tsval[rows].astype(np.uint64) << np.uint64(32) ^ _contents(packets, rows, packets.brief)
     told = (packets.ip_id[rows] > 0) | ((packets.flags[rows] & SYN) > 0)
     return np.where((packets.tsval[rows] > 0) & told, key, np.uint64(0))
-
-
-def _by_timestamp_alone(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return a key of timestamp, payload and flags; 0 where one is missing. The clock of a relay is another one."""
-    enough = (packets.tsval[rows] > 0) & _kept_enough(packets, rows)
-    key = packets.tsval[rows].astype(np.uint64) << np.uint64(32) ^ _payload(packets, rows, packets.brief)
-    return np.where(enough, key, np.uint64(0))
 
 
 def _by_identification(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.uint64]:

@@ -118,8 +118,8 @@ def _hidden_by_device(made: Made, packet: Wire) -> bool:
     if packet.lost_on == devices.relay:
         return True
     renumbers = packet.lost_on in {devices.shifts_seq, devices.syn_proxy}
-    told = packet.times is not None and devices.syn_proxy is None
-    return packet.protocol == TCP and renumbers and not (told or (packet.ip_id and devices.new_ids is None))
+    told = packet.ip_id or (packet.times is not None and devices.syn_proxy is None)
+    return packet.protocol == TCP and renumbers and not (told and devices.new_ids is None)
 
 
 def _is_sound(made: Made, tap: Tap) -> bool:
