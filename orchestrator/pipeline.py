@@ -274,7 +274,7 @@ def _observe(run: RunDirectory, record: RunRecord, point: PointRecord, index: Po
         name=point.name, packets=index.packets, kernel_drops=drops,
         complete=planned.complete if planned else True, clock_samples=run.read_clock(point.name),
         captured_whole_window=point.state == "collected" and point.end_reason == "stop" and not index.defects,
-        gaps_ns=index.gaps_ns, side_by_side=index.side_by_side,
+        gaps_ns=index.gaps_ns, files=index.counts,
     )  # fmt: skip
 
 

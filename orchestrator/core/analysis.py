@@ -19,11 +19,12 @@ from orchestrator.core.analyses.segments import count_segments
 from orchestrator.core.analyses.series_loss import infer_series
 from orchestrator.core.analyses.survival import add_survival
 from orchestrator.core.analyses.unanswered import find_unanswered
-from orchestrator.core.frames import by_frame, frame_numbers, in_time_order, tokens_by_frame
+from orchestrator.core.facts import gather_facts, lost_by_mirrors
+from orchestrator.core.frames import by_frame, frame_numbers, tokens_by_frame
 from orchestrator.core.hidden import excuse_hidden, hide
 from orchestrator.core.ladder import judge
 from orchestrator.core.match import match_repeated
-from orchestrator.core.mirrors import find_mirror_losses, joined
+from orchestrator.core.members import find_members
 from orchestrator.core.order import check_order
 from orchestrator.core.routes import find_routes
 from orchestrator.core.shifts import find_shifts, undo_shifts
@@ -31,7 +32,7 @@ from orchestrator.core.steps import find_steps, shared_tokens, still_contradict,
 from orchestrator.core.supers import split_supers
 from orchestrator.core.tokens import build_tokens
 from orchestrator.core.verdicts import CONFIRMED, KINDS, PROBABLE, PointFacts, kinds
-from orchestrator.model.columns import MARK_CUT, Packets
+from orchestrator.model.columns import Packets
 from orchestrator.model.finding import Vanished
 
 if TYPE_CHECKING:
@@ -54,9 +55,6 @@ if TYPE_CHECKING:
     from orchestrator.model.run import ClockSample
     from orchestrator.model.series import Series, SeriesLoss
 
-DRAIN_NS = 1_500_000_000
-"""tcpdump may not have written what arrived so shortly before it was stopped (LAB §7)."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
@@ -69,10 +67,10 @@ class Observed:
     clock_samples: tuple[ClockSample, ...] = ()
     captured_whole_window: bool = False
     """Armed before the window opened and stopped by us after it closed."""
-    side_by_side: bool = False
-    """Its files were captured at the same time: interfaces of a bond, the two halves of a tap."""
     gaps_ns: tuple[tuple[int, int], ...] = ()
     """Times, on the point's own clock, in which its silence says nothing: its file is damaged there."""
+    files: tuple[int, ...] = ()
+    """Packets by file, in whose order they stand; none for one file."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,10 +126,11 @@ def analyse(
     """
     names = [o.name for o in observed]
     packets = Packets.concatenate([o.packets for o in observed])
+    members = find_members([o.packets for o in observed], [o.files for o in observed])
     point = np.repeat(np.arange(len(observed), dtype=np.uint8), [len(o.packets) for o in observed])
     numbers = {name: index for index, name in enumerate(names)}
     whole, whole_point = packets, point
-    order = in_time_order(whole, point, [k for k, o in enumerate(observed) if o.side_by_side])
+    order = members.order
     split = split_supers(whole if order is None else whole.take(order), point, len(observed))
     packets, point, flows = split.packets, split.point, split.flows
     origin = split.origin if order is None else order[split.origin]
@@ -160,8 +159,8 @@ def analyse(
             tokens, repeated, corrected, point, flows, routes.flow_direction, uncertainty if consistent else None
         )
         routes = find_routes(packets, flows, tokens, paths, numbers, len(observed))
-    mirrors = _mirrors(observed, by_frame(smooth, origin, len(whole)), whole_point)
-    facts = _facts(observed, mirrors, clocks, corrected, point, window, post_roll_ns)
+    mirrors = lost_by_mirrors(observed, by_frame(smooth, origin, len(whole)), whole_point)
+    facts = gather_facts(observed, mirrors, clocks, corrected, point, window, post_roll_ns, members, origin)
     routes, verdicts = _judged(packets, flows, tokens, routes, corrected, facts, window)
     kind = kinds(packets, tokens)
     frames = frame_numbers(whole_point, len(observed))[origin]
@@ -254,52 +253,6 @@ def _middle(observed: Sequence[Observed], node: int) -> int:
     else:
         times = np.array([s.before_ns for o in observed for s in o.clock_samples], np.int64)
     return int(times.min() + (times.max() - times.min()) // 2) if len(times) else 0
-
-
-def _facts(
-    observed: Sequence[Observed], mirrors: Sequence[MirrorLosses], clocks: Sequence[ClockModel],
-    corrected: NDArray[np.int64], point: NDArray[np.uint8], window: tuple[int, int] | None, post_roll_ns: int,
-) -> list[PointFacts]:  # fmt: skip
-    """Return since when and until when each point captured, and how well."""
-    facts = []
-    for number, (one, mirror, clock) in enumerate(zip(observed, mirrors, clocks, strict=True)):
-        times = corrected[point == number]
-        start, end = (int(times.min()), int(times.max())) if len(times) else (0, -1)
-        if window is not None and one.captured_whole_window:
-            start = min(start, window[0]) if len(times) else window[0]
-            end = max(end, window[1] + max(0, post_roll_ns - DRAIN_NS)) if len(times) else window[1]
-        facts.append(
-            PointFacts(
-                start_ns=start,
-                end_ns=end,
-                kernel_drops=one.kernel_drops,
-                packets=len(one.packets),
-                complete=one.complete,
-                uncertainty_ns=clock.uncertainty_ns,
-                gaps_ns=joined(clock.to_reference(np.concatenate((_given_gaps(one, clock), mirror.gaps_ns)))),
-                stepped_ns=sum(abs(size) for _, size in clock.steps),
-                cut_protocols=_cut_protocols(one.packets),
-            )
-        )
-    return facts
-
-
-def _mirrors(observed: Sequence[Observed], time_ns: NDArray[np.int64], point: NDArray[np.uint8]) -> list[MirrorLosses]:
-    """Return what the mirror of each point lost; times and points by frame."""
-    return [find_mirror_losses(one.packets, time_ns[point == number]) for number, one in enumerate(observed)]
-
-
-def _given_gaps(one: Observed, clock: ClockModel) -> NDArray[np.int64]:
-    """Return the gaps of a point's files, wider by all steps of its clock: nobody knows on which side they lie."""
-    stepped = sum(abs(size) for _, size in clock.steps)
-    widened: NDArray[np.int64] = np.array(one.gaps_ns, np.int64).reshape(-1, 2) + np.array([-stepped, stepped])
-    return widened
-
-
-def _cut_protocols(packets: Packets) -> tuple[int, ...]:
-    """Return the protocols of packets whose headers were cut."""
-    cut = (packets.marks & MARK_CUT) > 0
-    return tuple(np.unique(packets.protocol[cut]).tolist()) if cut.any() else ()
 
 
 def _neighbours(paths: Sequence[PlannedPath], numbers: Mapping[str, int], count: int) -> list[tuple[int, int]]:

@@ -10,26 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.core.sort import nearly_sorted
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from orchestrator.core.tokens import Tokens
-    from orchestrator.model.columns import Packets
-
-
-def in_time_order(packets: Packets, point: NDArray[np.uint8], points: Sequence[int]) -> NDArray[np.int64] | None:
-    """Return all rows, those of *points* by time, equal times as they stand; None where none is to be moved."""
-    if not points:
-        return None
-    order = np.arange(len(packets))
-    for number in points:
-        begin, end = np.searchsorted(point, (number, number + 1)).tolist()
-        order[begin:end] = begin + nearly_sorted(packets.time_ns[begin:end])
-    return order
 
 
 def frame_numbers(point: NDArray[np.uint8], count: int) -> NDArray[np.int64]:

@@ -22,6 +22,7 @@ from orchestrator.core.ladder_kernels import (
     examine,
     unwrap,
 )
+from orchestrator.core.members import captured_between
 from orchestrator.core.met import come_unseen, never_met
 from orchestrator.core.mirrors import touch
 from orchestrator.core.misses import count_misses, miss_probability
@@ -268,14 +269,13 @@ def _trust(
 ) -> tuple[NDArray[np.int16], NDArray[np.float64], NDArray[np.uint8]]:  # fmt: skip
     """Return by token (first point whose silence counts or -1, chance that all such points missed it, doubt)."""
     near = points[position]
-    sent_at = corrected_ns[tokens.row[chosen, near]]
     trusted = np.full(len(chosen), -1, np.int16)
     hidden = np.ones(len(chosen))
     doubt = np.zeros(len(chosen), np.uint8)
     pair, protocol = routes.pair[chosen], packets.protocol[tokens.first_row[chosen]]
     for column in range(position + 1, len(points)):
         far = points[column]
-        inside, blind = _inside(tokens, corrected_ns, facts, near, far, members, seen, position, column, sent_at)
+        inside, blind = _inside(tokens, corrected_ns, facts, near, far, members, seen, position, column, chosen)
         known = ~np.isin(pair, [p for p, passed_by in routes.elsewhere if passed_by == far])
         beyond = int((seen[:, column] & ~seen[:, column + 1 :].any(axis=1)).sum()) if column + 1 < len(points) else 0
         chance = miss_probability(facts[far], verdicts, far, beyond)
@@ -294,13 +294,14 @@ def _trust(
 
 def _inside(
     tokens: Tokens, corrected_ns: NDArray[np.int64], every: Sequence[PointFacts], near: int, far: int,
-    members: NDArray[np.int64], seen: NDArray[np.bool_], position: int, column: int, sent_at: NDArray[np.int64],
+    members: NDArray[np.int64], seen: NDArray[np.bool_], position: int, column: int, chosen: NDArray[np.int64],
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:  # fmt: skip
-    """Say for tokens last seen at *near* at *sent_at* whether *far* was capturing when they would have passed it.
+    """Say for the tokens *chosen*, last seen at *near*, whether *far* was capturing when they would have passed it.
 
     Returns (whether it was, whether they may have passed it in a gap of its files).
     """
     facts = every[far]
+    sent_at = corrected_ns[tokens.row[chosen, near]]
     both = members[seen[:, position] & seen[:, column]]
     inside = np.zeros(len(sent_at), np.bool_)
     low, high = 0, 1_000_000_000
@@ -309,7 +310,10 @@ def _inside(
         delay = corrected_ns[tokens.row[both, far]] - times
         quartiles = np.quantile(delay, (0.25, 0.75, 0.999))
         low, high = int(delay.min()), int(quartiles[2] + 3 * (quartiles[1] - quartiles[0]))
-        inside |= (sent_at > times.min()) & (sent_at < times.max())
+        if facts.member is None:
+            inside |= (sent_at > times.min()) & (sent_at < times.max())
+        else:
+            inside |= captured_between(tokens, corrected_ns, facts, near, far, both, chosen)
     if facts.uncertainty_ns is not None:
         margin = facts.uncertainty_ns if not len(both) else 0
         inside |= (sent_at + low - margin >= facts.start_ns) & (sent_at + high + margin <= facts.end_ns)

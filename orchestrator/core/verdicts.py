@@ -50,6 +50,10 @@ class PointFacts:
     """By how much its clock was set in all while it captured."""
     cut_protocols: tuple[int, ...] = ()
     """Protocols of which it kept less than the headers somewhere: it does not tell which packet that was."""
+    members: int = 1
+    """Interfaces that captured side by side; start and end are those of the time in which all of them did."""
+    member: NDArray[np.uint8] | None = None
+    """By packet row: the interface that saw it, where there are several."""
 
     @property
     def doubt_ns(self) -> int:

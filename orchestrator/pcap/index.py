@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from orchestrator.errors import CaptureFileError
 from orchestrator.model.columns import Packets
+from orchestrator.model.side_by_side import number_members
 from orchestrator.pcap.capture_file import CaptureFile
 from orchestrator.pcap.reader import read_capture
 
@@ -52,27 +52,23 @@ class PointIndex:
         """Times, on the point's own clock, of which packets may be missing because a file is damaged or unreadable.
 
         A damaged file says nothing from its last packet to the beginning of the next file; where a file cannot be read
-        at all, nobody knows when it was, so it may have been whenever no other file was.
+        at all, nobody knows when it was, so it may have been whenever no other file was; and where several interfaces
+        captured side by side, nobody knows which file goes on where a damaged one ends.
         """
         if not any(f.cut or f.error for f in self.files):
             return ()
-        ends = np.cumsum(self.counts)
-        times = [self.packets.time_ns[end - count : end] for end, count in zip(ends, self.counts, strict=True)]
-        spans = [(int(t.min()), int(t.max())) for t in times if len(t)]
+        by_file = self._spans
+        spans = [s for s in by_file if s]
         if not spans:
             return ()
-        lost = any(f.error or (f.cut and not len(t)) for f, t in zip(self.files, times, strict=True))
-        doubtful = [int(t.max()) for f, t in zip(self.files, times, strict=True) if len(t) and (f.cut or lost)]
+        lost = any(f.error or (f.cut and not s) for f, s in zip(self.files, by_file, strict=True))
+        doubtful = [s[1] for f, s in zip(self.files, by_file, strict=True) if s and (f.cut or lost)]
         starts = [start for start, _ in spans]
+        if max(number_members(spans)) > 0:
+            begin = min(starts) - LONG_NS if lost else min(doubtful)
+            return ((begin, begin + 2 * LONG_NS),)
         gaps = [(end, min((s for s in starts if s >= end), default=end + LONG_NS)) for end in doubtful]
         return ((min(starts) - LONG_NS, min(starts)), *gaps) if lost else tuple(gaps)
-
-    @property
-    def side_by_side(self) -> bool:
-        """Say whether files overlap in time: halves of a tap, members of a bond, rings of several interfaces."""
-        ends = np.cumsum(self.counts)
-        times = [self.packets.time_ns[end - count : end] for end, count in zip(ends, self.counts, strict=True) if count]
-        return any(int(later[0]) < int(earlier.max()) for earlier, later in pairwise(times))
 
     @property
     def not_decoded(self) -> tuple[tuple[str, int], ...]:
@@ -84,9 +80,18 @@ class PointIndex:
 
     @property
     def drops(self) -> int | None:
-        """Drops that the files themselves report."""
+        """Drops that the files themselves report; of interfaces side by side, all must."""
         known = [f.drops for f in self.files if f.drops is not None]
+        if len(known) < len(self.files) and max(number_members([s for s in self._spans if s]), default=0) > 0:
+            return None
         return sum(known) if known else None
+
+    @property
+    def _spans(self) -> list[tuple[int, int] | None]:
+        """First and last time by file, None of empty ones."""
+        ends = np.cumsum(self.counts)
+        times = [self.packets.time_ns[end - count : end] for end, count in zip(ends, self.counts, strict=True)]
+        return [(int(t.min()), int(t.max())) if len(t) else None for t in times]
 
 
 def index_points(points: Sequence[Sequence[Path]]) -> list[PointIndex]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from orchestrator.report.changed import changed_lines
+from orchestrator.report.places import frame_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -109,18 +110,18 @@ def _findings(result: Result) -> list[str]:
     lines: list[str] = []
     for number, finding in enumerate(result.findings[:MOST_FINDINGS], 1):
         lines += _wrapped(finding.statement, f" {number} {finding.verdict:<12} ", " " * 16)
-        lines += _evidence(finding)
+        lines += _evidence(result, finding)
     more = len(result.findings) - MOST_FINDINGS
     if more > 0:
         lines.append(f"   {more} more in result.json")
     return lines or [" no finding"]
 
 
-def _evidence(finding: Finding) -> list[str]:
+def _evidence(result: Result, finding: Finding) -> list[str]:
     if not finding.evidence:
         return []
     first = finding.evidence[0]
-    return [f"                 see {first.point} frame {first.frame:,}   {first.filter}"]
+    return [f"                 see {frame_place(result, first)}   {first.filter}"]
 
 
 def _wrapped(text: str, lead: str, indent: str) -> list[str]:

@@ -210,10 +210,13 @@ def _as_one_and_as_two(case: Case, part_of: Callable[[bytes, int], int]) -> list
 @settings(max_examples=25, deadline=None, suppress_health_check=CHECKS, derandomize=True)
 @given(case=cases())
 def test_no_verdict_changes_with_the_interfaces_of_a_point(members, case):
-    """Two halves of a tap or members of a bond are one point, whatever file a packet is in."""
+    """Two halves of a tap or members of a bond are one point, whatever file a packet is in.
+
+    Less may be said behind the last packet of an interface, which may have stopped: test_members.py holds what must be.
+    """
     whole, split = _as_one_and_as_two(case, MEMBERS[members])
 
-    assert split == whole
+    assert not Counter(split) - Counter(whole)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=CHECKS, derandomize=True)
