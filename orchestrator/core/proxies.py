@@ -65,8 +65,9 @@ def find_proxied(packets: Packets, tokens: Tokens, spans: Spans, flows: int) -> 
     points = tokens.row.shape[1]
     ends, sure = np.zeros((2, flows, max(points - 1, 0)), np.bool_)
     first = tokens.first_row
-    tcp = (packets.protocol[first] == TCP) & ((packets.flags[first] & RST) == 0) & ~tokens.ambiguous
-    if points == 1 or not tcp.any():
+    every = (packets.protocol[first] == TCP) & ((packets.flags[first] & RST) == 0)
+    tcp = every & ~tokens.ambiguous
+    if points == 1 or not every.any():
         return Proxied(ends, sure)
     data = packets.payload[first] > 0
     for place in range(1, points):  # in the direction of travel
@@ -74,10 +75,13 @@ def find_proxied(packets: Packets, tokens: Tokens, spans: Spans, flows: int) -> 
             sent, arrived, fresh = _passing(spans, kind, place, flows)
             odd = (sent >= FEWEST) & (arrived >= FEWEST) & (fresh > FRESH * arrived)
             _mark(ends, spans, odd, place, points)
-        sent, arrived, fresh = _passing(spans, tcp, place, flows)
+        # to acquit, it is enough that nothing is seen on both sides, be it that nothing tells it from something else
+        sent, arrived, fresh = _passing(spans, every, place, flows)
         none_in_common = (sent > 0) & (arrived > 0) & (fresh == arrived)
         _mark(ends, spans, none_in_common, place, points)
-        _mark(sure, spans, none_in_common & (sent >= FEWEST) & (arrived >= FEWEST), place, points)
+        sent, arrived, fresh = _passing(spans, tcp, place, flows)
+        many = (sent >= FEWEST) & (arrived >= FEWEST) & (fresh == arrived)
+        _mark(sure, spans, none_in_common & many, place, points)
     return Proxied(ends, sure)
 
 

@@ -363,4 +363,18 @@ FOUND: dict[str, Case] = {
         ),
         traffic=Traffic(connections=1, turns=6, heartbeats=30),
     ),
+    "a relay of which nothing tells the packets apart": Case(
+        seed=812517,
+        points=4,
+        loss=(0.08, 0.0, 0.2, 0.08, 0.2),
+        stack=Stack(ids="zero", timestamps=False, mss=536, window=4, delayed_ack=True),
+        devices=Devices(marks=2, relay=2),
+        captures=(
+            Point(),
+            Point(),
+            Point(clock=Clock(offset_ns=37123000), shell="vlan", mirror_loses=0.1),
+            Point(clock=Clock(offset_ns=37123000, drift_ppm=300), snaplen=200, mirrored="both-ways"),
+        ),
+        traffic=Traffic(turns=6, turn_bytes=500, call=60, heartbeats=30),
+    ),
 }
