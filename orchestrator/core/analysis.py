@@ -20,12 +20,14 @@ from orchestrator.core.analyses.series_loss import infer_series
 from orchestrator.core.analyses.survival import add_survival
 from orchestrator.core.analyses.unanswered import find_unanswered
 from orchestrator.core.facts import gather_facts, lost_by_mirrors
+from orchestrator.core.fragments import join_fragments
 from orchestrator.core.frames import by_frame, frame_numbers, tokens_by_frame
 from orchestrator.core.hidden import excuse_hidden, hide
 from orchestrator.core.ladder import judge
 from orchestrator.core.match import match_repeated
 from orchestrator.core.members import find_members
 from orchestrator.core.order import check_order
+from orchestrator.core.pieces_doubts import excuse_pieces, mark_unsure
 from orchestrator.core.routes import find_routes
 from orchestrator.core.shifts import find_shifts, undo_shifts
 from orchestrator.core.steps import find_steps, shared_tokens, still_contradict, with_steps
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from orchestrator.core.analyses.copies import Copies
     from orchestrator.core.analyses.unanswered import Attempt
     from orchestrator.core.flows import Flows
+    from orchestrator.core.fragments import Joined
     from orchestrator.core.mirrors import MirrorLosses
     from orchestrator.core.routes import Routes
     from orchestrator.core.steps import Bounds
@@ -130,8 +133,9 @@ def analyse(
     point = np.repeat(np.arange(len(observed), dtype=np.uint8), [len(o.packets) for o in observed])
     numbers = {name: index for index, name in enumerate(names)}
     whole, whole_point = packets, point
-    order = members.order
-    split = split_supers(whole if order is None else whole.take(order), point, len(observed))
+    order, joined_up = members.order, join_fragments(packets, point, len(observed))
+    met = whole if joined_up is None else joined_up.packets
+    split = split_supers(met if order is None else met.take(order), point, len(observed))
     packets, point, flows = split.packets, split.point, split.flows
     origin = split.origin if order is None else order[split.origin]
     tokens, repeated = build_tokens(packets, point, len(observed), flows)
@@ -161,7 +165,8 @@ def analyse(
         routes = find_routes(packets, flows, tokens, paths, numbers, len(observed))
     mirrors = lost_by_mirrors(observed, by_frame(smooth, origin, len(whole)), whole_point)
     facts = gather_facts(observed, mirrors, clocks, corrected, point, window, post_roll_ns, members, origin)
-    routes, verdicts = _judged(packets, flows, tokens, routes, corrected, facts, window)
+    pieces = None if joined_up is None else (joined_up, origin)
+    routes, verdicts = _judged(packets, flows, tokens, routes, corrected, facts, window, pieces)
     kind = kinds(packets, tokens)
     frames = frame_numbers(whole_point, len(observed))[origin]
     resets = locate_resets(packets, tokens, routes, verdicts, kind, facts, names, frames)
@@ -210,12 +215,16 @@ def _measure(
 
 def _judged(
     packets: Packets, flows: Flows, tokens: Tokens, routes: Routes, corrected: NDArray[np.int64],
-    facts: Sequence[PointFacts], window: tuple[int, int] | None,
+    facts: Sequence[PointFacts], window: tuple[int, int] | None, pieces: tuple[Joined, NDArray[np.int64]] | None,
 ) -> tuple[Routes, Verdicts]:  # fmt: skip
     """Return the verdicts, and routes that know where tunnels hide packets."""
+    if pieces is not None:
+        mark_unsure(packets, tokens, *pieces)
     known = hide(packets, tokens, routes, corrected, facts)
     verdicts = judge(packets, flows, tokens, known, corrected, facts, window)
     excuse_hidden(packets, tokens, known, verdicts)
+    if pieces is not None:
+        excuse_pieces(packets, tokens, verdicts, facts, corrected, *pieces)
     return known, verdicts
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from orchestrator.core.identity import identities, payload_levels
 from orchestrator.core.sort import number_values, stable_order
-from orchestrator.model.columns import MARK_CUT, MARK_FRAGMENT, MARK_GROUP, MARK_ICMP_ERROR, TCP
+from orchestrator.model.columns import DIGEST_BYTES, MARK_CUT, MARK_FRAGMENT, MARK_GROUP, MARK_ICMP_ERROR, TCP
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,7 +83,8 @@ def _join_translated(
     )  # hardly seen at some point that others replace it at
     use = partial[tuple_of]
     marks = packets.marks[rows]
-    use &= (marks & (MARK_GROUP | MARK_ICMP_ERROR | MARK_FRAGMENT)) == 0
+    use &= (marks & (MARK_GROUP | MARK_ICMP_ERROR)) == 0
+    use &= ((marks & MARK_FRAGMENT) == 0) | _put_together(packets, rows)
     use &= (packets.protocol[rows] == TCP) | (packets.payload[rows] >= FEWEST_PAYLOAD_BYTES)
     chosen = np.flatnonzero(use)[:MOST_TRANSLATED_ROWS]
     if not len(chosen):
@@ -112,6 +113,12 @@ def _join_translated(
             parent[member] = a
             flip[member] ^= turn
         members[a] += members.pop(b)
+
+
+def _put_together(packets: Packets, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Say which rows, if their datagrams came in fragments, are such datagrams that can be compared with whole ones."""
+    told = packets.kept[rows] >= np.minimum(packets.payload[rows], DIGEST_BYTES)
+    return np.asarray((packets.fragment[rows] == 0) & (told | (packets.protocol[rows] == TCP)))
 
 
 def _with_length(sign: NDArray[np.generic], length: NDArray[np.uint32]) -> NDArray[np.uint64]:

@@ -45,6 +45,9 @@ def dissect(
     the IP header (-1 for none; else 20 bytes are there) and of the end of what is kept; undecoded int64[:] counts what
     is no IP (link_kernels); b8 int64, q8 uint64, b4 uint32, b2 uint16, b1 uint8 blocks of shape (columns, packets), of
     which locate_kernels filled its own rows and all else is zero.
+
+    The first fragment of a datagram shows its transport header; ``residue`` is 1 + the length of that, 0 where not all
+    of it is there. Its ``flow`` is that of the others, without ports, until core.fragments puts them together.
     """
     for i in range(count):
         n = row + i
@@ -121,8 +124,10 @@ def dissect(
         residue = np.int64(0)
         checksum_at = np.int64(0)
         mss = np.int64(0)
-        if fragment != 0:
-            marks |= 16
+        begins = fragment != 0 and (fragment & 0x1FFF if version == 4 else fragment >> 3) == 0
+        before = marks
+        if fragment != 0 and not begins:
+            pass
         elif protocol == 6:
             if l4 + 20 > end or l4_length < 20:
                 marks |= 2
@@ -192,14 +197,26 @@ def dissect(
             if series:
                 b4[10, n] = series
                 q8[6, n] = counter
-        if checksum_at:
+        if begins:
+            fits = marks & 2 == before & 2 and body - l4 <= min(l4_length, end - l4)
+            if fits:
+                residue = 1 + body - l4
+            else:  # the header goes on in the next fragment, or was cut
+                sport, dport, payload, body = np.int64(0), np.int64(0), l4_length, l4
+            marks = marks & ~2 | before & 2
+        elif checksum_at:
             residue = payload_residue(data, ip, version, protocol, l4, l4_length, body, checksum_at)
+        if fragment != 0:
+            marks |= 16
         available = max(min(end, body + payload) - body, 0)
         whole = digest(data, body, min(available, DIGEST_BYTES)) ^ code
         short = digest(data, body, min(available, BRIEF_BYTES)) ^ code
-        source = mix(mix(src_hi, src_lo), np.uint64(sport))
-        target = mix(mix(dst_hi, dst_lo), np.uint64(dport))
-        swapped = src_hi > dst_hi or (src_hi == dst_hi and (src_lo > dst_lo or (src_lo == dst_lo and sport > dport)))
+        ports = fragment == 0  # those of later fragments are not known: all are one flow
+        source = mix(mix(src_hi, src_lo), np.uint64(sport if ports else 0))
+        target = mix(mix(dst_hi, dst_lo), np.uint64(dport if ports else 0))
+        swapped = src_hi > dst_hi or (
+            src_hi == dst_hi and (src_lo > dst_lo or (src_lo == dst_lo and ports and sport > dport))
+        )
         low = target if swapped else source
         high = source if swapped else target
         q8[0, n] = src_hi

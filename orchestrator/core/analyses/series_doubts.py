@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orchestrator.core.identity_kernels import GOLDEN
 from orchestrator.model.columns import MARK_FRAGMENT, SERIES_ESP, SERIES_KIND, UDP
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from orchestrator.core.analyses.scene import Scene
+    from orchestrator.model.columns import Packets
 
 REASONS = ("", "lossy-capture", "no-coverage", "ambiguous")
 LOSSY, CUT, SEVERAL = 1, 2, 3
@@ -55,12 +57,24 @@ def is_lossy(scene: Scene, point: int) -> bool:
 
 
 def _fragmented(scene: Scene, point: int) -> NDArray[np.int64]:
-    """Return the flows between whose addresses fragments pass a point: a number may be in one that is not read."""
-    tokens, pair = scene.tokens, scene.routes.pair
-    here = tokens.row[:, point]
-    seen = np.flatnonzero(here >= 0)
-    broken = seen[(scene.packets.marks[here[seen]] & MARK_FRAGMENT) > 0]
+    """Return the flows between whose addresses fragments were seen: a number may be in one that is not read.
+
+    Fragments of datagrams of which the rest is missing are no packets of any flow: only their addresses tell.
+    """
+    tokens, packets = scene.tokens, scene.packets
+    broken = np.flatnonzero((packets.marks & MARK_FRAGMENT) > 0)
     if not len(broken):
         return np.empty(0, np.int64)
-    flows: NDArray[np.int64] = np.unique(tokens.flow[np.isin(pair, np.unique(pair[broken]))]).astype(np.int64)
-    return flows
+    ends = np.unique(_ends(packets, broken))
+    near = [tokens.first_row, tokens.row[tokens.row[:, point] >= 0, point]]
+    flow = [tokens.flow, tokens.flow[tokens.row[:, point] >= 0]]
+    told = [f[np.isin(_ends(packets, rows), ends)] for rows, f in zip(near, flow, strict=True)]
+    return np.unique(np.concatenate(told)).astype(np.int64)
+
+
+def _ends(packets: Packets, rows: NDArray[np.int64] | NDArray[np.int32]) -> NDArray[np.uint64]:
+    """Return a key of the two addresses of each of *rows*, whichever of them sends."""
+    source = packets.src_hi[rows] * GOLDEN ^ packets.src_lo[rows]
+    target = packets.dst_hi[rows] * GOLDEN ^ packets.dst_lo[rows]
+    key: NDArray[np.uint64] = (source * GOLDEN) + (target * GOLDEN)
+    return key

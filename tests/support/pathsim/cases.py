@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.support.pathsim.datagrams import call, heartbeats, pings, questions
+from tests.support.pathsim.datagrams import call, heartbeats, pings, questions, transfers
 from tests.support.pathsim.network import START_NS, Leg, Network
 from tests.support.pathsim.taps import Clock, Record, Tap, record, write
 from tests.support.pathsim.tcp import Connection, Stack
@@ -40,6 +40,10 @@ class Devices:
     relay: int | None = None
     """Ends TCP connections and opens its own in the same names, as WAN optimisers do."""
     routers: tuple[int, ...] = (1, 1, 1, 1)
+    mtu: tuple[int, ...] = ()
+    """By segment, the outer ones too, bytes that its line takes, 0 for any number; what is longer goes on in pieces."""
+    cuts_tcp: bool = False
+    """A device takes from TCP the bit that forbids that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,9 @@ class Traffic:
     questions: int = 0
     heartbeats: int = 0
     pings: int = 0
+    ping_bytes: int = 40
+    transfers: int = 0
+    """Datagrams of all lengths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,7 @@ def make(case: Case, folder: Path, faults: dict[tuple[int, bool], Fault] | None 
     net = Network(
         source, case.points, loss=list(case.loss), jitter_ns=case.jitter_us * 1000, doubles=case.doubles,
         delay_ns=[300_000, *(400_000 + 900_000 * k for k in range(1, case.points)), 250_000], faults=faults,
+        mtu=case.devices.mtu, cuts_tcp=case.devices.cuts_tcp,
     )  # fmt: skip
     _talk(net, case if case.devices.clamps is None else _clamped(case))
     net.run(START_NS + case.lasts_ns)
@@ -142,7 +150,8 @@ def _talk(net: Network, case: Case) -> None:
     call(net, ((near, 20_000), (far, 30_000)), traffic.call)
     questions(net, ((near, 50_053), ("10.9.0.53", 53)), traffic.questions)
     heartbeats(net, ((near, 50_099), (far, 9_000)), traffic.heartbeats, 90_000_000)
-    pings(net, ((near, 77), (far, 77)), traffic.pings)
+    pings(net, ((near, 77), (far, 77)), traffic.pings, traffic.ping_bytes)
+    transfers(net, ((near, 40_404), (far, 50_505)), traffic.transfers)
 
 
 def _legs(net: Network, case: Case) -> list[Network | Leg]:

@@ -61,7 +61,7 @@ def heartbeats(net: Network, ends: Ends, count: int, gap_ns: int) -> None:
         _later(net, gap_ns * k, _there(ends, UDP, payload=b"alive and well here"), _nothing)
 
 
-def pings(net: Network, ends: Ends, count: int) -> None:
+def pings(net: Network, ends: Ends, count: int, size: int = 40) -> None:
     """Send *count* echo requests; those that arrive are answered."""
 
     def answer(asked: Wire) -> None:
@@ -69,5 +69,15 @@ def pings(net: Network, ends: Ends, count: int) -> None:
         net.send(_back(ends, ICMP, ip_id=number, seq=asked.seq, payload=asked.payload), _nothing)
 
     for k in range(count):
-        asked = _there(ends, ICMP, ip_id=(k + 1) * 5, seq=k, payload=bytes(range(40)))
+        asked = _there(ends, ICMP, ip_id=(k + 1) * 5, seq=k, payload=bytes(n % 256 for n in range(size)))
         _later(net, 50_000_000 * k, asked, answer)
+
+
+def transfers(net: Network, ends: Ends, count: int) -> None:
+    """Send *count* datagrams of all lengths each way, many longer than any line takes."""
+    for k in range(count):
+        for turn, way in enumerate((_there, _back)):
+            size = net.random.choice((30, 500, 900, 1400, 1500, 2900, 5000)) + net.random.randrange(60)
+            number = (1 + k * 7 + turn * 31_000) & 0xFFFF
+            packet = way(ends, UDP, ip_id=number, payload=net.random.randbytes(size))
+            _later(net, 17_000_000 * k + 4_000_000 * turn, packet, _nothing)

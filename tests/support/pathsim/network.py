@@ -6,6 +6,8 @@ import heapq
 import itertools
 from typing import TYPE_CHECKING
 
+from tests.support.pathsim.wire import TCP, transport_length
+
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from tests.support.pathsim.faults import Fault
     from tests.support.pathsim.wire import Wire
 
+Piece = tuple[int, int, int]
+"""First byte of the transport part, end, true time."""
 START_NS = 1_790_000_000_000_000_000
 
 
@@ -21,12 +25,15 @@ class Network:
 
     def __init__(
         self, random_source: random.Random, points: int, *, loss: list[float], delay_ns: list[int], jitter_ns: int,
-        doubles: float = 0.0, faults: dict[tuple[int, bool], Fault] | None = None,
+        doubles: float = 0.0, faults: dict[tuple[int, bool], Fault] | None = None, mtu: tuple[int, ...] = (),
+        cuts_tcp: bool = False,
     ) -> None:  # fmt: skip
         """Prepare a path of ``points + 1`` segments.
 
-        Args: loss and delay_ns by segment; doubles the share copied; faults by (segment, forward).
+        Args: loss and delay_ns by segment; doubles the share copied; faults by (segment, forward); mtu
+        by segment, 0 for none: what is longer goes on in pieces, TCP only if *cuts_tcp*.
         """
+        self.mtu, self.cuts_tcp = mtu, cuts_tcp
         self.faults = faults or {}
         self.doubles = doubles
         self.random, self.points = random_source, points
@@ -47,28 +54,53 @@ class Network:
         packet.sent_ns = self.now
         packet.places = first, last = places or (0, self.points - 1)
         self.sent.append(packet)
+        packet.may_fragment = any(self.mtu) and (packet.protocol != TCP or self.cuts_tcp)
         order = range(first, last + 2) if packet.forward else range(last + 1, first - 1, -1)
-        time, crossed = self.now, []
+        length = transport_length(packet)
+        pieces, crossed = [(0, length, self.now)], []
         for number, segment in enumerate(order):
-            fault = self.faults.get((segment, packet.forward))
-            held = fault.holds(packet, time, self.random) if fault is not None else 0
-            if held is None or self.random.random() < self.loss[segment]:
-                packet.lost_on = segment
+            passed = [self._pass(packet, one, segment) for one in self._cut(packet, pieces, segment)]
+            pieces = [one for one in passed if one is not None]
+            if not pieces:
                 break
-            time += self.delay_ns[segment] + int(self.random.expovariate(1.0) * self.jitter_ns) + held
-            key = (packet.forward, segment, packet.places)
-            if self.jitter_ns < 1_000_000 and (fault is None or fault.keeps_order):  # small jitter is queueing
-                time = max(time, self._last.get(key, 0) + 1_000)
-            self._last[key] = max(time, self._last.get(key, 0))
             if number <= last - first:
-                crossed.append(time)
+                crossed += [min(time for _, _, time in pieces)] * (packet.lost_on is None)
+                if pieces[0][:2] != (0, length):
+                    packet.pieces[number] = tuple(pieces)
         packet.crossed = tuple(crossed)
         if packet.lost_on is None:
+            time = max(time for _, _, time in pieces)
             self.at(time, lambda: arrived(packet))
             if self.doubles and self.random.random() < self.doubles:
                 since = self.random.randrange(len(order))  # on this segment of its way
                 packet.again = tuple(t + 30_000 for t in crossed[since:])
                 self.at(time + 30_000, lambda: arrived(packet))
+
+    def _cut(self, packet: Wire, pieces: list[Piece], segment: int) -> list[Piece]:
+        """Return *pieces* as a router, or the host, hands them to the line of *segment*."""
+        longest = self.mtu[segment] - 20 if packet.may_fragment and self.mtu[segment] else 1 << 20
+        step = longest // 8 * 8
+        return [
+            (start, end if end - begin <= longest else min(start + step, end), time)
+            for begin, end, time in pieces
+            for start in range(begin, end, step if end - begin > longest else end - begin)
+        ]
+
+    def _pass(self, packet: Wire, piece: Piece, segment: int) -> Piece | None:
+        """Let one piece cross *segment*; return it as it arrives, or None."""
+        begin, end, time = piece
+        fault = self.faults.get((segment, packet.forward))
+        held = fault.holds(packet, time, self.random) if fault is not None else 0
+        if held is None or self.random.random() < self.loss[segment]:
+            packet.lost_on = segment if packet.lost_on is None else packet.lost_on
+            packet.deaths.append((segment, begin, end))
+            return None
+        time += self.delay_ns[segment] + int(self.random.expovariate(1.0) * self.jitter_ns) + held
+        key = (packet.forward, segment, packet.places)
+        if self.jitter_ns < 1_000_000 and (fault is None or fault.keeps_order):  # small jitter is queueing
+            time = max(time, self._last.get(key, 0) + 1_000)
+        self._last[key] = max(time, self._last.get(key, 0))
+        return begin, end, time
 
     def run(self, until_ns: int) -> None:
         """Let time pass."""

@@ -50,8 +50,17 @@ def traffic() -> SearchStrategy[Traffic]:
     return st.builds(
         Traffic, st.integers(0, 3), st.integers(1, 7), st.sampled_from((500, 12_000, 60_000)),
         st.sampled_from(("fin", "reset", "none")), st.sampled_from((0, 60)), st.sampled_from((0, 25)),
-        st.sampled_from((0, 30)), st.sampled_from((0, 20)),
+        st.sampled_from((0, 30)), st.sampled_from((0, 20)), st.sampled_from((40, 40, 2000)),
+        st.sampled_from((0, 0, 40)),
     )  # fmt: skip
+
+
+def lines(points: int) -> SearchStrategy[tuple[int, ...]]:
+    """Return what the lines take: mostly anything, else as much as the hosts send, or less on the way."""
+    usual = (1500, *(0,) * (points - 1), 1500)
+    return st.one_of(
+        st.just(()), st.just(()), st.just(usual), st.tuples(*[st.sampled_from((0, 0, 1500, 1100, 576))] * (points + 1))
+    )
 
 
 @st.composite
@@ -61,14 +70,15 @@ def devices(draw: DrawFn, points: int) -> Devices:
     def somewhere() -> int | None:
         return draw(st.one_of(st.none(), st.none(), st.none(), st.none(), st.integers(1, points - 1)))
 
+    mtu, cuts_tcp = draw(lines(points)), draw(st.sampled_from((False, False, True)))
     relay = somewhere()
     if relay is not None:  # it translates and numbers anew by itself
-        return Devices(relay=relay, marks=somewhere())
+        return Devices(relay=relay, marks=somewhere(), mtu=mtu, cuts_tcp=cuts_tcp)
     return Devices(
         nat=somewhere(), second_nat=somewhere(), balancer=somewhere(), shifts_seq=somewhere(), syn_proxy=somewhere(),
         new_ids=somewhere(),
         marks=somewhere(), clamps=somewhere(),
-        routers=draw(st.tuples(*[st.sampled_from((1, 1, 0, 2))] * 4)),
+        routers=draw(st.tuples(*[st.sampled_from((1, 1, 0, 2))] * 4)), mtu=mtu, cuts_tcp=cuts_tcp,
     )  # fmt: skip
 
 

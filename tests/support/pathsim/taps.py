@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tests.support.pathsim.wire import FIN, PSH, RST, SYN, TCP, View, Wire, datagram, ones_sum
@@ -62,19 +62,13 @@ class Record:
     true_ns: int
     frame: bytes
     uids: tuple[int, ...]
+    piece: tuple[int, int] | None = None
+    """Which bytes of a datagram it is, where it is but a piece."""
 
 
 def record(tap: Tap, packets: list[Wire], random_source: random.Random) -> tuple[list[Record], int]:
     """Return what *tap* writes of *packets*, in the order of its file, and how many it missed."""
-    passing: list[tuple[int, list[Wire]]] = []
-    for packet in packets:
-        first, last = packet.places
-        index = tap.place - first if packet.forward else last - tap.place
-        points = last - first + 1
-        if 0 <= index < len(packet.crossed):
-            passing.append((packet.crossed[index], [packet]))
-        if packet.again and points > index >= points - len(packet.again):
-            passing.append((packet.again[index - points + len(packet.again)], [packet]))
+    passing = [one for packet in packets for one in _passing(tap, packet)]
     passing.sort(key=lambda p: p[0])
     if tap.merges:
         passing = _merged(tap, passing)
@@ -86,15 +80,28 @@ def record(tap: Tap, packets: list[Wire], random_source: random.Random) -> tuple
         uids = tuple(p.uid for p in parts)
         routed = tap.mirrored == "both-ways"
         before = int(routed and not parts[0].forward)  # seen from the server, the other side of the router comes first
-        records.append(Record(time, _frame(tap, parts, before), uids))
+        records.append(Record(time, _frame(tap, parts, before), uids, parts[0].piece))
         if tap.mirrored == "copy":
-            records.append(Record(time + 4_000, _frame(tap, parts, 0), uids))
+            records.append(Record(time + 4_000, _frame(tap, parts, 0), uids, parts[0].piece))
         elif routed:
-            records.append(Record(time + 25_000, _frame(tap, parts, 1 - before), uids))
+            records.append(Record(time + 25_000, _frame(tap, parts, 1 - before), uids, parts[0].piece))
     records.sort(key=lambda r: r.true_ns)
     if tap.shell == "erspan":
         records = _numbered(tap, records, random_source)
     return records, missed
+
+
+def _passing(tap: Tap, packet: Wire) -> list[tuple[int, list[Wire]]]:
+    """Return when *packet*, or what of it, passes *tap*: whole or in pieces, once or twice."""
+    first, last = packet.places
+    index = tap.place - first if packet.forward else last - tap.place
+    points = last - first + 1
+    twice = packet.again and points > index >= points - len(packet.again)
+    if index in packet.pieces:
+        parts = [(time, [replace(packet, piece=(begin, end))]) for begin, end, time in packet.pieces[index]]
+        return parts + [(time + 30_000, part) for time, part in parts if twice]
+    found = [(packet.crossed[index], [packet])] if 0 <= index < len(packet.crossed) else []
+    return [*found, (packet.again[index - points + len(packet.again)], [packet])] if twice else found
 
 
 def _numbered(tap: Tap, records: list[Record], random_source: random.Random) -> list[Record]:
@@ -109,6 +116,9 @@ def _merged(tap: Tap, passing: list[tuple[int, list[Wire]]]) -> list[tuple[int, 
     result: list[tuple[int, list[Wire]]] = []
     open_ones: dict[tuple[object, ...], int] = {}
     for time, (packet,) in passing:
+        if packet.piece is not None:
+            result.append((time, [packet]))
+            continue
         outgoing = packet.forward == tap.host_is_client
         wanted = tap.merges in {"both", "tso" if outgoing else "gro"}
         key = (packet.client, packet.server, packet.forward)

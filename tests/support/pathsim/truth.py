@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from tests.support.pathsim.wire import TCP, UDP
+from tests.support.pathsim.wire import TCP, UDP, transport_length
 
 if TYPE_CHECKING:
     from orchestrator.model.result import Result
@@ -22,11 +22,12 @@ def false_claims(made: Made, result: Result) -> list[str]:
     """Return one line for everything in *result* that accuses wrongly."""
     places = {tap.name: tap.place for tap in made.taps}
     wrong = []
-    claims = Counter((v.last_seen, v.frame, v.first_missing) for v in result.vanished)
-    for (near, frame, far), count in claims.items():
+    claims = Counter((v.last_seen, v.frame, v.first_missing, not v.flow.sport | v.flow.dport) for v in result.vanished)
+    for (near, frame, far, bare), count in claims.items():
         record = made.records[near][frame - 1]
         parts = [made.sent[uid] for uid in record.uids]
-        truly = [p for p in parts if p.lost_on in _segments(places[near], places[far], forward=p.forward)]
+        span = record.piece if bare and record.piece is not None else (0, 1 << 20)  # without ports: a piece
+        truly = [p for p in parts if _died(p, _segments(places[near], places[far], forward=p.forward), span)]
         if count > len(truly):
             wrong.append(f"{near} frame {frame} not at {far}: {count} claimed, {len(truly)} lost; {_short(parts[0])}")
     wrong += [
@@ -36,7 +37,7 @@ def false_claims(made: Made, result: Result) -> list[str]:
     ]
     wrong += _wrong_explanations(made, result)
     wrong += _wrong_series(made, result)
-    inner = any(p.lost_on not in {None, 0, made.case.points} for p in made.sent)
+    inner = any(on not in {0, made.case.points} for p in made.sent for on, _, _ in p.deaths)
     if result.headline.network == "yes" and not inner:
         wrong.append(f"headline: {result.headline.statement}")
     return wrong
@@ -70,6 +71,11 @@ def _wrong_series(made: Made, result: Result) -> list[str]:
     return wrong
 
 
+def _died(packet: Wire, segments: range, span: tuple[int, int]) -> bool:
+    """Say whether something of the bytes *span* was dropped on one of *segments*."""
+    return any(on in segments and begin < span[1] and end > span[0] for on, begin, end in packet.deaths)
+
+
 def _segments(near: int, far: int, *, forward: bool) -> range:
     """Return the segments between two places in the direction of travel."""
     return range(near + 1, far + 1) if forward else range(far + 1, near + 1)
@@ -95,7 +101,7 @@ def claimed_uids(made: Made, result: Result) -> set[int]:
 def eligible(made: Made) -> set[int]:
     """Return the packets whose loss the captures prove, if they are read right."""
     alike = Counter(_alike(made, p) for p in made.sent)
-    seen: dict[str, set[int]] = {n: {u for r in records for u in r.uids} for n, records in made.records.items()}
+    seen = {name: _whole(made, records) for name, records in made.records.items()}
     found = set()
     for packet in made.sent:
         if packet.lost_on is None or not 0 < packet.lost_on < made.case.points or packet.flags & 4:
@@ -110,6 +116,15 @@ def eligible(made: Made) -> set[int]:
         if packet.uid in seen[nearest.name] and sound and alike[_alike(made, packet)] == 1:
             found.add(packet.uid)
     return found
+
+
+def _whole(made: Made, records: list[Record]) -> set[int]:
+    """Return the packets of which *records* hold every byte."""
+    bytes_of: Counter[int] = Counter()
+    for uid, (begin, end) in {(r.uids[0], r.piece) for r in records if r.piece is not None}:
+        bytes_of[uid] += end - begin
+    found = {uid for uid, count in bytes_of.items() if count >= transport_length(made.sent[uid])}
+    return found | {u for r in records if r.piece is None for u in r.uids}
 
 
 def _hidden_by_device(made: Made, packet: Wire) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 TCP, UDP, ICMP = 6, 17, 1
@@ -37,8 +37,17 @@ class Wire:
     """True time at every point passed, in the order of travel."""
     again: tuple[int, ...] = ()
     """The same for the copy of a packet that the network duplicated, from the end of its way backwards."""
+    may_fragment: bool = False
+    """Routers may cut it to pieces."""
+    pieces: dict[int, tuple[tuple[int, int, int], ...]] = field(default_factory=dict)
+    """By number of points passed before, where it passed in pieces: (first byte, end, true time) of what did."""
+    deaths: list[tuple[int, int, int]] = field(default_factory=list)
+    """(segment, first byte, end) of every piece that was dropped."""
+    piece: tuple[int, int] | None = None
+    """Of a piece: which bytes of the transport part it is."""
     lost_on: int | None = None
-    """Segment on which it was dropped: 0 before the first point in path order, n behind the last; None arrived."""
+    """Segment on which it, or the first piece of it, was dropped: 0 before the first point in path order, n behind the
+    last; None arrived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,12 @@ def ones_sum(data: bytes) -> int:
     return int.from_bytes(data + b"\0" * (len(data) % 2), "big") % 0xFFFF or (0xFFFF if any(data) else 0)
 
 
+def transport_length(packet: Wire) -> int:
+    """Return the bytes behind the IP header."""
+    header = 8 if packet.protocol != TCP else 20 + (4 if packet.mss else 0) + (12 if packet.times is not None else 0)
+    return header + len(packet.payload)
+
+
 def datagram(packet: Wire, view: View, payload: bytes | None = None, flags: int | None = None) -> bytes:
     """Return the IPv4 datagram of *packet* as seen through *view*; a super-segment brings its own payload and flags."""
     body = packet.payload if payload is None else payload
@@ -78,9 +93,14 @@ def datagram(packet: Wire, view: View, payload: bytes | None = None, flags: int 
     ttl = 64 - (view.hops if packet.forward else view.hops_behind)
     tos = packet.tos if view.tos is None or not packet.forward else view.tos
     ip_id = packet.ip_id if not view.new_ids else (packet.uid * 40503 + 12345) & 0xFFFF
+    place = 0 if packet.may_fragment else 0x4000
+    if packet.piece is not None:
+        begin, end = packet.piece
+        place = begin // 8 | (0x2000 if end < len(segment) else 0)
+        segment = segment[begin:end]
     total = 20 + len(segment)
     head = struct.pack(
-        ">BBHHHBBH4s4s", 0x45, tos, total if total < 65536 else 0, ip_id, 0x4000, ttl, packet.protocol, 0,
+        ">BBHHHBBH4s4s", 0x45, tos, total if total < 65536 else 0, ip_id, place, ttl, packet.protocol, 0,
         socket.inet_aton(source[0]), socket.inet_aton(target[0]),
     )  # fmt: skip
     check = 0xFFFF - ones_sum(head)
