@@ -49,7 +49,7 @@ def count_misses(
             here = inside[seen[:, column]]
             gone = inside[proved[:, column] & ~seen[:, column]]
             gone = gone[_may_have_passed(packets, tokens, verdicts, facts[point], point, gone, here, near)]
-            during = _while_open(verdicts, facts[point], gone, here)
+            during = _while_open(packets, tokens, verdicts, facts[point], gone, here)
             hinted = hinted or 0 < len(gone) - int(during.sum()) <= FEWEST_BEFORE_OPEN
             sure = gone[during & ~alike[gone]]
             missed[point] += len(sure)
@@ -110,16 +110,20 @@ def _may_have_passed(
 
 
 def _while_open(
-    verdicts: Verdicts, facts: PointFacts, gone: NDArray[np.int64], here: NDArray[np.int64]
-) -> NDArray[np.bool_]:
+    packets: Packets, tokens: Tokens, verdicts: Verdicts, facts: PointFacts, gone: NDArray[np.int64],
+    here: NDArray[np.int64],
+) -> NDArray[np.bool_]:  # fmt: skip
     """Say for tokens that passed a point unseen whether it was capturing: by its clock, or by others that it saw."""
     time = verdicts.time_ns[gone]
     found = np.zeros(len(gone), np.bool_)
     if facts.uncertainty_ns is not None:
         margin = facts.uncertainty_ns + SLACK_NS
         found |= (time > facts.start_ns + margin) & (time < facts.end_ns - margin)
-    if len(here):
-        found |= (time > verdicts.time_ns[here].min()) & (time < verdicts.time_ns[here].max())
+    for rows in tokens.row.T if len(here) and len(gone) else ():  # on the clock of a point that saw both
+        saw = rows[here[rows[here] >= 0]]
+        if len(saw):
+            at, times = packets.time_ns[rows[gone]], packets.time_ns[saw]
+            found |= (rows[gone] >= 0) & (at > times.min()) & (at < times.max())
     # a gap in its files or its mirror is known, and no reason to doubt the rest
     return found & ~touch(facts.gaps_ns, time - LONGEST_DELAY_NS, time + LONGEST_DELAY_NS)
 

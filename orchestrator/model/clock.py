@@ -29,11 +29,16 @@ class ClockModel:
 
     def to_reference(self, raw_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return *raw_ns* of this clock on the reference clock."""
-        elapsed = raw_ns - (self.at_ns + self.offset_ns)
+        elapsed = raw_ns - _wrapped(self.at_ns + self.offset_ns)
         slip = (elapsed.astype(np.float64) * (self.drift / (1.0 + self.drift))).astype(np.int64)
-        corrected: NDArray[np.int64] = raw_ns - self.offset_ns - slip
+        corrected: NDArray[np.int64] = raw_ns - _wrapped(self.offset_ns) - slip
         return corrected
 
     def offset_at(self, reference_ns: int) -> int:
         """Return the offset at *reference_ns*."""
         return self.offset_ns + round(self.drift * (reference_ns - self.at_ns))
+
+
+def _wrapped(value_ns: int) -> int:
+    """Return *value_ns* modulo 2**64 as an int64: damaged files claim times at both ends of what fits."""
+    return (value_ns + 2**63) % 2**64 - 2**63
