@@ -106,7 +106,7 @@ def truly_lost(made, claims):
     found = set()
     for near, number, far in claims:
         low, high = sorted((place[near], place[far]))
-        lost = {made.sent[uid].lost_on for uid in made.records[near][number].uids}
+        lost = {on for uid in made.records[near][number].uids for on, _, _ in made.sent[uid].deaths}
         if lost & set(range(low + 1, high + 1)):
             found.add((near, number, far))
     return found
