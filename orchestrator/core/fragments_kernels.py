@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from orchestrator.core.identity_kernels import fold
 from orchestrator.jit import kernel
-from orchestrator.pcap.bytes_kernels import mix
 
 COMPLETE, ODD = 1, 2
 """Of a group: every byte from the first to the last is there; fragments overlap or end in several places."""
@@ -18,8 +18,8 @@ def hash_conversations(src_hi, src_lo, dst_hi, dst_lo, protocol, out):
     Args: columns of model.columns.Packets; output out uint64[:].
     """
     for row in range(out.size):
-        source, target = mix(src_hi[row], src_lo[row]), mix(dst_hi[row], dst_lo[row])
-        out[row] = mix(mix(source, target), np.uint64(protocol[row]))
+        source, target = fold(src_hi[row], src_lo[row]), fold(dst_hi[row], dst_lo[row])
+        out[row] = fold(fold(source, target), np.uint64(protocol[row]))
 
 
 @kernel
@@ -69,12 +69,12 @@ def name_flows(rows, src_hi, src_lo, dst_hi, dst_lo, sport, dport, protocol, flo
     """
     for k in range(rows.size):
         r = rows[k]
-        source = mix(mix(src_hi[r], src_lo[r]), np.uint64(sport[r]))
-        target = mix(mix(dst_hi[r], dst_lo[r]), np.uint64(dport[r]))
+        source = fold(fold(src_hi[r], src_lo[r]), np.uint64(sport[r]))
+        target = fold(fold(dst_hi[r], dst_lo[r]), np.uint64(dport[r]))
         turned = src_hi[r] > dst_hi[r]
         if src_hi[r] == dst_hi[r]:
             turned = src_lo[r] > dst_lo[r] or (src_lo[r] == dst_lo[r] and sport[r] > dport[r])
         low = target if turned else source
         high = source if turned else target
-        flow[r] = mix(mix(low, high), np.uint64(protocol[r]))
+        flow[r] = fold(fold(low, high), np.uint64(protocol[r]))
         swapped[r] = turned

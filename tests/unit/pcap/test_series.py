@@ -143,7 +143,7 @@ def test_extension_headers_are_followed(tmp_path, first, headers):
     assert packets.sport[1] == 0
 
 
-def test_fragments_are_marked_and_have_no_ports(tmp_path):
+def test_fragments_are_marked_and_the_first_shows_the_ports(tmp_path):
     """Of either version; the identification is kept for putting them together."""
     datagram = struct.pack(">HHHH", 1, 2, 40, 0) + bytes(range(32))
     four = [ip4(17, datagram[:24]), ip4(17, datagram[24:])]
@@ -154,7 +154,7 @@ def test_fragments_are_marked_and_have_no_ports(tmp_path):
     assert (packets.marks & MARK_FRAGMENT).all()
     assert packets.fragment.tolist() == [0x2000, 3, 1, 24]
     assert packets.ip_id.tolist() == [9, 9, 77, 77]
-    assert not packets.sport.any()
+    assert packets.sport.tolist() == [1, 0, 1, 0]
 
 
 @pytest.mark.parametrize("size", [65_536, 200_000])
