@@ -377,4 +377,13 @@ FOUND: dict[str, Case] = {
         ),
         traffic=Traffic(turns=6, turn_bytes=500, call=60, heartbeats=30),
     ),
+    "misses of a point whose clock nothing ties to the others": Case(
+        points=3,
+        loss=(0.0,) * 4,
+        jitter_us=5,
+        stack=Stack(timestamps=False, window=4),
+        devices=Devices(nat=1, balancer=1),
+        captures=(Point(), Point(miss=0.28), Point(clock=Clock(7_250_000_000))),
+        traffic=Traffic(connections=0, turns=1, turn_bytes=500, pings=20),
+    ),
 }
