@@ -37,7 +37,7 @@ def count_misses(
     """Count by point the tokens that passed it unseen; resets are left out, for they may be born on the way."""
     points = tokens.row.shape[1]
     missed, saw, passed, perhaps, perhaps_saw = np.zeros((5, points), np.int64)
-    usable, alike = _usable(packets, tokens, verdicts)
+    usable, alike, bare = _usable(packets, tokens, verdicts)
     near = np.argmax(tokens.row >= 0, axis=1)
     hinted = False
     for route, direction, members in routes_in_use(routes):
@@ -51,10 +51,13 @@ def count_misses(
             gone = gone[_may_have_passed(packets, tokens, verdicts, facts[point], point, gone, here, near)]
             during = _while_open(packets, tokens, verdicts, facts[point], gone, here)
             hinted = hinted or 0 < len(gone) - int(during.sum()) <= FEWEST_BEFORE_OPEN
+            hinted = hinted or bool((during & bare[gone]).any())
+            here, gone, during = here[~bare[here]], gone[~bare[gone]], during[~bare[gone]]
             sure = gone[during & ~alike[gone]]
             missed[point] += len(sure)
             saw[point] += int((~alike[here]).sum())
-            passed[point] += len(sure) + int((proved[:, column] & seen[:, column] & ~alike[inside]).sum())
+            told = ~alike[inside] & ~bare[inside]
+            passed[point] += len(sure) + int((proved[:, column] & seen[:, column] & told).sum())
             perhaps[point] += int(during.sum()) - len(sure)
             perhaps_saw[point] += int(alike[here].sum())
     verdicts.missed, verdicts.passed = missed.tolist(), passed.tolist()
@@ -67,11 +70,13 @@ def _shares(missed: NDArray[np.int64], saw: NDArray[np.int64]) -> list[float]:
     return [m / (m + s) if m + s else 0.0 for m, s in zip(missed.tolist(), saw.tolist(), strict=True)]
 
 
-def _usable(packets: Packets, tokens: Tokens, verdicts: Verdicts) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return by token whether its absence tells something, and whether it is data that may be like its repetition.
+def _usable(
+    packets: Packets, tokens: Tokens, verdicts: Verdicts
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return by token whether its absence tells something, and which may be like their repetition, data and others.
 
     What nothing tells from its repetitions may be folded at one point and not at another: that proves no miss, though
-    it gives reason to suspect one where it is data, of which repetitions are few.
+    it gives reason to suspect one where it is data, of which repetitions are few, and else not to trust blindly.
     """
     first = tokens.first_row
     tcp = packets.protocol[first] == TCP
@@ -80,9 +85,8 @@ def _usable(packets: Packets, tokens: Tokens, verdicts: Verdicts) -> tuple[NDArr
     high = tokens.row.shape[1] - 1 - np.argmax(tokens.row[:, ::-1] >= 0, axis=1)
     usable &= ~verdicts.proxied.between(tokens.flow, low, high)
     alike = tcp & ((packets.ip_id[first] == 0) | tokens.unnumbered[tokens.way])
-    bare = packets.payload[first] == 0
-    usable &= ~(alike & bare)
-    return usable, alike & (packets.tsval[first] == 0)
+    bare = alike & (packets.payload[first] == 0)
+    return usable, alike & ~bare & (packets.tsval[first] == 0), bare
 
 
 def _proved(seen: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -386,4 +386,13 @@ FOUND: dict[str, Case] = {
         captures=(Point(), Point(miss=0.28), Point(clock=Clock(7_250_000_000))),
         traffic=Traffic(connections=0, turns=1, turn_bytes=500, pings=20),
     ),
+    "a missed acknowledgement among others that nothing tells apart": Case(
+        seed=3,
+        points=4,
+        loss=(0.0, 0.0, 0.2, 0.0, 0.0),
+        jitter_us=5,
+        stack=Stack(ids="zero", timestamps=False, window=4),
+        captures=(Point(), Point(miss=0.28), Point(), Point()),
+        traffic=Traffic(connections=1, turns=2, turn_bytes=500),
+    ),
 }
