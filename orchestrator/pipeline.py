@@ -8,6 +8,7 @@ from __future__ import annotations
 import graphlib
 import hashlib
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +24,7 @@ from orchestrator.memory import freed_memory_kept
 from orchestrator.model.result import PathResult, PointResult, Result
 from orchestrator.model.run import POINT_NAME, FileRecord, PointRecord, RunRecord
 from orchestrator.pcap.cut import select
-from orchestrator.pcap.index import PointIndex, index_points
+from orchestrator.pcap.index import THREADS, PointIndex, index_points
 from orchestrator.pcap.recut import read_merged, write_recut
 from orchestrator.report.jsonl import result_document, vanished_lines
 from orchestrator.report.text import render
@@ -213,11 +214,14 @@ def _work_out(run: RunDirectory, *, check_order: bool, only_fates: bool = False)
     observed = [_observe(run, record, p, i) for p, i in zip(points, indexes, strict=True)]
     plan = record.plan
     window = (record.opened_ns, record.closed_ns) if record.opened_ns and record.closed_ns else None
-    analysis = analyse_points(
-        observed, paths=plan.paths if plan else (), labels={(s.near, s.far): s for s in plan.segments} if plan else {},
-        reference=_reference(record, observed), window=window,
-        post_roll_ns=plan.window.post_roll_ns if plan else 0, check_path_order=check_order, only_fates=only_fates,
-    )  # fmt: skip
+    with ThreadPoolExecutor(THREADS) as pool:
+        analysis = analyse_points(
+            observed, paths=plan.paths if plan else (),
+            labels={(s.near, s.far): s for s in plan.segments} if plan else {},
+            reference=_reference(record, observed), window=window,
+            post_roll_ns=plan.window.post_roll_ns if plan else 0, check_path_order=check_order,
+            only_fates=only_fates, run=pool.map,
+        )  # fmt: skip
     if check_order and analysis.suggested_order:
         names = ", ".join(analysis.suggested_order)
         hint = f"Give the points as {names}, or use --order auto."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
     from orchestrator.core.tokens import Tokens
     from orchestrator.core.verdicts import Verdicts
     from orchestrator.model.clock import ClockModel
+    from orchestrator.model.columns import Run
     from orchestrator.model.finding import Burst, Reset, SegmentRow, Undecided
     from orchestrator.model.measures import Coverage
     from orchestrator.model.plan import PlannedPath, SegmentLabel
@@ -120,12 +120,14 @@ def analyse(
     post_roll_ns: int = 0,
     check_path_order: bool = True,
     only_fates: bool = False,
+    run: Run = map,
 ) -> Analysis:
     """Return what *observed*, in path order, says.
 
     Args: reference names the point whose clock counts, None for the collector's (which needs clock samples);
     window is (opened, closed) on the collector's clock; with only_fates, clocks, tokens, what vanished and resets are
-    worked out and nothing is counted: all that a merged capture shows.
+    worked out and nothing is counted: all that a merged capture shows; run calls a function on every member of lists,
+    like map, perhaps several at a time.
     """
     names = [o.name for o in observed]
     packets = Packets.concatenate([o.packets for o in observed])
@@ -184,7 +186,7 @@ def analyse(
     )  # fmt: skip
     if copies is not None:
         lines = _neighbours(paths, numbers, len(observed)), _ends(paths, numbers, len(observed))
-        _measure(found, scene, copies, *lines, labels or {})
+        _measure(found, scene, copies, *lines, labels or {}, run)
         found.translations = _translations(packets, flows, point, names)
         found.attempts = find_unanswered(packets, tokens, routes, verdicts, names, frames)
     return found
@@ -192,19 +194,15 @@ def analyse(
 
 def _measure(
     found: Analysis, scene: Scene, copies: Copies, neighbours: Sequence[tuple[int, int]],
-    ends: Sequence[tuple[int, int]], labels: Mapping[tuple[str, str], SegmentLabel],
+    ends: Sequence[tuple[int, int]], labels: Mapping[tuple[str, str], SegmentLabel], run: Run,
 ) -> None:  # fmt: skip
     """Count and measure every segment; changes *found*.
 
-    Args: neighbours and ends are the segments and the outermost points of the paths.
+    Args: neighbours and ends are the segments and the outermost points of the paths; run as of analyse.
     """
     packets, tokens, verdicts = scene.packets, scene.tokens, scene.verdicts
-    with ThreadPoolExecutor(1) as second:  # kernels and most of NumPy leave the other core to it
-        outer = second.submit(
-            infer_outer, packets, tokens, scene.routes, verdicts, scene.corrected_ns, scene.names, ends
-        )
-        found.segments, found.undecided = count_segments(scene, neighbours, labels)
-        found.segments += outer.result()
+    found.segments, found.undecided = count_segments(scene, neighbours, labels, run)
+    found.segments += infer_outer(packets, tokens, scene.routes, verdicts, scene.corrected_ns, scene.names, ends)
     found.coverage = measure_coverage(scene)
     found.series, found.series_losses = infer_series(scene, found.segments)
     count_resends(scene, copies, found.segments)

@@ -7,7 +7,7 @@ is contiguous.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+Run: TypeAlias = "Callable[..., Iterable[object]]"
+"""Calls a function on every member of lists, like map, perhaps several at a time."""
 SCHEMA: dict[str, tuple[str, ...]] = {
     "i8": ("time_ns", "position"),
     "u8": ("src_hi", "src_lo", "dst_hi", "dst_lo", "flow", "digest", "counter"),
@@ -163,7 +165,7 @@ class Packets:
         return cls.gathered([list(t.blocks) for t in tables])
 
     @classmethod
-    def gathered(cls, parts: Sequence[list[NDArray[Any]]], run: Callable[..., Iterable[object]] = map) -> Packets:
+    def gathered(cls, parts: Sequence[list[NDArray[Any]]], run: Run = map) -> Packets:
         """Return one table of the blocks of several, which are taken out of *parts* as they are done with.
 
         Columns in which nothing stands, such as those of mirrors, are left as zeros that take no memory.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,27 +20,25 @@ from orchestrator.core.routes import FORWARD, REVERSE
 from orchestrator.core.verdicts import KINDS, REASONS
 from orchestrator.model.finding import SegmentRow, Undecided
 
-THREADS = 2
-"""Segments measured at once: kernels and most of NumPy leave the other core to the next."""
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from orchestrator.core.analyses.passage import Passage
     from orchestrator.core.analyses.scene import Scene
     from orchestrator.core.analyses.tally import Key, Tally
+    from orchestrator.model.columns import Run
     from orchestrator.model.finding import Direction
     from orchestrator.model.measures import LossRate
     from orchestrator.model.plan import SegmentLabel
 
 
 def count_segments(
-    scene: Scene, neighbours: Sequence[tuple[int, int]], labels: Mapping[tuple[str, str], SegmentLabel]
-) -> tuple[list[SegmentRow], list[Undecided]]:
+    scene: Scene, neighbours: Sequence[tuple[int, int]], labels: Mapping[tuple[str, str], SegmentLabel], run: Run,
+) -> tuple[list[SegmentRow], list[Undecided]]:  # fmt: skip
     """Return one row a segment and direction, and the undecided counts by reason.
 
     Args: neighbours are the segments of the paths, near to far in path order; claims between other points become rows
-    with ``span``.
+    with ``span``; run calls a function on every member of lists, like map, perhaps several at a time.
     """
     tallies = tally_segments(scene.tokens, scene.routes, scene.verdicts, scene.packets, neighbours)
     listed = set(neighbours)
@@ -49,8 +46,7 @@ def count_segments(
     spans = sorted(k for k in tallies if not _is_listed(k, listed) and _claims(tallies[k]))
     rows = [_row(key, scene.names, labels, span=key in spans) for key in keys + spans]
     filled = [(row, tallies[key], key, scene) for row, key in zip(rows, keys + spans, strict=True) if key in tallies]
-    with ThreadPoolExecutor(THREADS) as pool:
-        deque(pool.map(_fill, *zip(*filled, strict=True)) if filled else (), maxlen=0)
+    deque(run(_fill, *zip(*filled, strict=True)) if filled else (), maxlen=0)
     undecided = [
         Undecided(reason=REASONS[int(reason)], count=int(count), near=row.near, far=row.far)
         for row, tally, _, _ in filled
