@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from orchestrator.core.identity_kernels import fold
 from orchestrator.jit import kernel
+from orchestrator.model.hash_kernels import mix, name_flow
 
 COMPLETE, ODD = 1, 2
 """Of a group: every byte from the first to the last is there; fragments overlap or end in several places."""
@@ -18,8 +18,8 @@ def hash_conversations(src_hi, src_lo, dst_hi, dst_lo, protocol, out):
     Args: columns of model.columns.Packets; output out uint64[:].
     """
     for row in range(out.size):
-        source, target = fold(src_hi[row], src_lo[row]), fold(dst_hi[row], dst_lo[row])
-        out[row] = fold(fold(source, target), np.uint64(protocol[row]))
+        source, target = mix(src_hi[row], src_lo[row]), mix(dst_hi[row], dst_lo[row])
+        out[row] = mix(mix(source, target), np.uint64(protocol[row]))
 
 
 @kernel
@@ -63,18 +63,12 @@ def cover(order, group, offset, end, last, time, state, first, earliest, total, 
 
 @kernel
 def name_flows(rows, src_hi, src_lo, dst_hi, dst_lo, sport, dport, protocol, flow, swapped):
-    """Write flow and orientation of *rows* as pcap.dissect_kernels does of whole packets.
+    """Write flow and orientation of *rows* as the reader does of whole packets.
 
     Args: rows int64[:]; columns of model.columns.Packets, of which flow and swapped are written.
     """
     for k in range(rows.size):
         r = rows[k]
-        source = fold(fold(src_hi[r], src_lo[r]), np.uint64(sport[r]))
-        target = fold(fold(dst_hi[r], dst_lo[r]), np.uint64(dport[r]))
-        turned = src_hi[r] > dst_hi[r]
-        if src_hi[r] == dst_hi[r]:
-            turned = src_lo[r] > dst_lo[r] or (src_lo[r] == dst_lo[r] and sport[r] > dport[r])
-        low = target if turned else source
-        high = source if turned else target
-        flow[r] = fold(fold(low, high), np.uint64(protocol[r]))
-        swapped[r] = turned
+        flow[r], swapped[r] = name_flow(
+            src_hi[r], src_lo[r], np.int64(sport[r]), dst_hi[r], dst_lo[r], np.int64(dport[r]), protocol[r]
+        )

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.core.identity_kernels import GOLDEN
 from orchestrator.core.ladder_kernels import arrives_within
 from orchestrator.core.routes import UNKNOWN
 from orchestrator.core.sort import stable_order
 from orchestrator.core.strangers import candidates, origins
 from orchestrator.model.columns import RST, TCP
+from orchestrator.model.hash_kernels import GOLDEN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

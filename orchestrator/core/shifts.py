@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orchestrator.core.identity_kernels import GOLDEN
 from orchestrator.core.sort import stable_order
 from orchestrator.model.columns import ACK, BRIEF_BYTES, MARK_FRAGMENT, MARK_TIMESTAMPS, RST, SYN, TCP, Packets
+from orchestrator.model.hash_kernels import GOLDEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

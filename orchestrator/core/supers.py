@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.core.flows import find_flows
-from orchestrator.core.identity_kernels import GOLDEN
 from orchestrator.core.sort import number_values
 from orchestrator.core.supers_kernels import survey_segments
 from orchestrator.model.columns import (
@@ -27,6 +26,7 @@ from orchestrator.model.columns import (
     TCP,
     Packets,
 )  # fmt: skip
+from orchestrator.model.hash_kernels import GOLDEN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from orchestrator.core.identity_kernels import fold
 from orchestrator.jit import inlined, kernel
 from orchestrator.model.columns import TCP
+from orchestrator.model.hash_kernels import mix
 
 FEW = 32
 """Rows up to which insertion sorts faster than merging."""
@@ -33,7 +33,7 @@ def describe_rows(rows, identity, flow, bit, point, ip_id, protocol, payload, ke
     for k in range(rows.size):
         r = rows[k]
         way = np.uint64(flow[r]) * np.uint64(2) + np.uint64(bit[r])
-        key[k] = fold(identity[r], way)
+        key[k] = mix(identity[r], way)
         solid = ip_id[r] != 0 or (protocol[r] == TCP and payload[r] > 0)
         packed = way << WAY_BITS | np.uint64(point[r]) << POINT_BITS | np.uint64(ip_id[r])
         what[k] = packed | SOLID_BIT if solid else packed

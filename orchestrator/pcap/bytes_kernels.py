@@ -5,19 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from orchestrator.jit import inlined, kernel
+from orchestrator.model.hash_kernels import SHIFT, mix
 
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-SHIFT = np.uint64(32)
 FITS, EXACTLY, MAY_BE_CUT = np.int64(0), np.int64(1), np.int64(2)
 """How far an IP packet inside something may reach. (Of plain numbers each would be compiled for.)"""
 ANYWHERE = np.int64(1 << 60)
-
-
-@inlined
-def mix(state, value):
-    """Fold *value* into *state*; both uint64."""
-    state = (state ^ value) * GOLDEN
-    return state ^ (state >> SHIFT)
 
 
 @inlined

@@ -10,7 +10,8 @@ import numpy as np
 
 from orchestrator.jit import inlined, kernel
 from orchestrator.model.columns import BRIEF_BYTES, DIGEST_BYTES
-from orchestrator.pcap.bytes_kernels import be16, be32, be64, digest, mix
+from orchestrator.model.hash_kernels import name_flow
+from orchestrator.pcap.bytes_kernels import be16, be32, be64, digest
 from orchestrator.pcap.link_kernels import CUT, NO_IP
 from orchestrator.pcap.series_kernels import find_series
 from orchestrator.pcap.tunnel_kernels import EXTENSIONS, skip_extensions
@@ -212,18 +213,13 @@ def dissect(
         whole = digest(data, body, min(available, DIGEST_BYTES)) ^ code
         short = digest(data, body, min(available, BRIEF_BYTES)) ^ code
         ports = fragment == 0  # those of later fragments are not known: all are one flow
-        source = mix(mix(src_hi, src_lo), np.uint64(sport if ports else 0))
-        target = mix(mix(dst_hi, dst_lo), np.uint64(dport if ports else 0))
-        swapped = src_hi > dst_hi or (
-            src_hi == dst_hi and (src_lo > dst_lo or (src_lo == dst_lo and ports and sport > dport))
-        )
-        low = target if swapped else source
-        high = source if swapped else target
+        here, there = (sport, dport) if ports else (np.int64(0), np.int64(0))
+        flow, swapped = name_flow(src_hi, src_lo, here, dst_hi, dst_lo, there, protocol)
         q8[0, n] = src_hi
         q8[1, n] = src_lo
         q8[2, n] = dst_hi
         q8[3, n] = dst_lo
-        q8[4, n] = mix(mix(low, high), np.uint64(protocol))
+        q8[4, n] = flow
         q8[5, n] = whole
         b4[2, n] = seq
         b4[3, n] = ack

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from orchestrator.jit import inlined, kernel
-from orchestrator.pcap.bytes_kernels import ANYWHERE, MAY_BE_CUT, be16, be32, digest_of, is_ip, le16, le32, mix
+from orchestrator.model.hash_kernels import mix
+from orchestrator.pcap.bytes_kernels import ANYWHERE, MAY_BE_CUT, be16, be32, digest_of, is_ip, le16, le32
 
 FOUND = 0
 """Nothing is left undecoded: there is an IP header."""

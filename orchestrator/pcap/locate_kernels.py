@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from orchestrator.jit import kernel
-from orchestrator.pcap.bytes_kernels import be16, digest, mix
+from orchestrator.model.hash_kernels import mix
+from orchestrator.pcap.bytes_kernels import be16, digest
 from orchestrator.pcap.link_kernels import CUT, rare_link, tagged_payload
 from orchestrator.pcap.tunnel_kernels import follow, may_carry
 

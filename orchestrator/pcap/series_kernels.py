@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from orchestrator.jit import inlined, kernel
-from orchestrator.pcap.bytes_kernels import be16, be32, le32, mix
+from orchestrator.model.hash_kernels import mix
+from orchestrator.pcap.bytes_kernels import be16, be32, le32
 
 NO_SERIES, ESP, WIREGUARD, DTLS, RTP = range(5)
 """Kinds of a series, the lowest three bits of its column; RTP is a guess that only a run of numbers confirms."""

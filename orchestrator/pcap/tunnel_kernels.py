@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from orchestrator.jit import inlined, kernel
-from orchestrator.pcap.bytes_kernels import EXACTLY, FITS, MAY_BE_CUT, be16, be32, digest_of, is_ip, mix
+from orchestrator.model.hash_kernels import mix
+from orchestrator.pcap.bytes_kernels import EXACTLY, FITS, MAY_BE_CUT, be16, be32, digest_of, is_ip
 from orchestrator.pcap.link_kernels import UNPADDED, ppp_payload, tagged_payload, wifi_payload
 
 NO_TUNNEL, IPIP, GRE, VXLAN, GENEVE, GTP, MPLS_IP, L2TP, CAPWAP, TEREDO, ERSPAN, TZSP = range(12)

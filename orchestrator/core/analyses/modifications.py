@@ -13,10 +13,10 @@ import numpy as np
 from orchestrator.core.analyses.fields_kernels import DSCP, ECN, FIELDS, compare_fields
 from orchestrator.core.analyses.resets import flow_key
 from orchestrator.core.analyses.reshaped_fields import header_changes
-from orchestrator.core.identity_kernels import GOLDEN
 from orchestrator.core.reshaped import CERTAINLY
 from orchestrator.core.routes import address
 from orchestrator.model.changes import Change, Field, Modification
+from orchestrator.model.hash_kernels import GOLDEN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.core.analyses.passage import exact_delays
-from orchestrator.core.identity_kernels import GOLDEN
 from orchestrator.core.rates import episode_starts
 from orchestrator.core.routes import FORWARD
+from orchestrator.model.hash_kernels import GOLDEN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.core.identity_kernels import GOLDEN
 from orchestrator.model.columns import MARK_FRAGMENT, SERIES_ESP, SERIES_KIND, UDP
+from orchestrator.model.hash_kernels import GOLDEN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
