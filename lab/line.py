@@ -17,6 +17,7 @@ import signal
 import struct
 import sys
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -213,7 +214,7 @@ def describe(frame: bytes) -> dict[str, Any]:
 def describe_ip(packet: bytes) -> dict[str, Any]:
     """Return what identifies an IPv4 packet."""
     total, number, fragment = struct.unpack("!HHH", packet[2:8])
-    facts: dict[str, Any] = {"ipid": number, "proto": packet[9]}
+    facts: dict[str, Any] = {"ipid": number, "proto": packet[9], "crc": zlib.crc32(packet)}
     facts["src"] = ".".join(map(str, packet[12:16]))
     facts["dst"] = ".".join(map(str, packet[16:20]))
     body = (packet[0] & 15) * 4

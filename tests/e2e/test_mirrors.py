@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 
 import pytest
 
 from lab import devices
-from tests.support.lab_runs import Lab, called_in, ended, identity
+from tests.support.lab_runs import Lab, called_in, dropped_in, ended
 from tests.support.offline import analyse_files
 
 pytestmark = pytest.mark.lab
@@ -37,7 +36,7 @@ def captured(lab, expression):
                 receiver,
             )
         assert lab.captured(run) == 0
-    dropped = Counter(identity(t) for t in lab.truth()[before:] if t["fate"] == "dropped")
+    dropped = dropped_in(lab.truth()[before:])
     lab.reset()
     return {p: run.raw(p)[0] for p in POINTS} | {MIRROR: mirrored}, dropped
 

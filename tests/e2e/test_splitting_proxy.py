@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from lab import devices
-from tests.support.lab_runs import PATH_TO_APP_1, Lab, ended, frames_of, identity, vanished_packets
+from tests.support.lab_runs import PATH_TO_APP_1, Lab, dropped_alone_in, dropped_in, ended, frames_of, vanished_packets
 
 pytestmark = pytest.mark.lab
 
@@ -48,7 +48,7 @@ def split(lab_place, tmp_path_factory):
 
 def dropped_and_called(run, truth):
     """Return what the line dropped and what the analysis calls vanished."""
-    return Counter(identity(line) for line in truth if line["fate"] == "dropped"), Counter(vanished_packets(run))
+    return dropped_in(truth), Counter(vanished_packets(run))
 
 
 def test_the_proxy_splits(split):
@@ -78,16 +78,19 @@ def test_loss_behind_the_proxy_is_found_to_the_packet(split):
     run, _, truth = split
     dropped, called = dropped_and_called(run, truth)
 
-    assert called == dropped
+    assert dropped_alone_in(truth) <= called <= dropped
     assert run.result["headline"]["network"] == "yes"
 
 
 def test_what_ends_at_the_proxy_is_undecided_because_it_is_proxied(split):
     """Both sides' packets are told, with the reason."""
-    run, _, _ = split
+    run, _, truth = split
+    dropped, called = dropped_and_called(run, truth)
     reasons = Counter()
     for entry in run.result["undecided"]:
         reasons[frozenset((entry["from"], entry["to"])), entry["reason"]] += entry["count"]
 
     assert reasons[frozenset((BEFORE, BEHIND)), "proxied"] > 1000
-    assert set(reasons) == {(frozenset((BEFORE, BEHIND)), "proxied")}
+    del reasons[frozenset((BEFORE, BEHIND)), "proxied"]
+    twins = (dropped - called).total()
+    assert reasons == Counter({(frozenset(("line-near", "line-far")), "ambiguous"): twins} if twins else {})

@@ -323,6 +323,22 @@ def identity(line: dict[str, Any]) -> tuple[Any, ...]:
     )
 
 
+def dropped_in(truth: Iterable[dict[str, Any]]) -> Counter[tuple[Any, ...]]:
+    """Return the identity of everything that the line dropped."""
+    return Counter(identity(line) for line in truth if line["fate"] == "dropped")
+
+
+def dropped_alone_in(truth: Iterable[dict[str, Any]]) -> Counter[tuple[Any, ...]]:
+    """Return the identity of everything dropped of which no twin went through.
+
+    A kernel that is asked again for its answer just when it repeats it by itself sends two packets that are the same to
+    the last byte. Where one of them dies, nothing tells which; that is undecided and no claim.
+    """
+    lines = list(truth)
+    through = {(line["dir"], line["crc"]) for line in lines if line["fate"] != "dropped"}
+    return dropped_in(line for line in lines if (line["dir"], line["crc"]) not in through)
+
+
 def frames_of(files: list[Path]) -> list[tuple[Any, ...]]:
     """Return the identity of every frame, in the order of the files, as tshark reads it."""
     fields = (
