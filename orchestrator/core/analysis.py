@@ -32,7 +32,7 @@ from orchestrator.core.shifts import find_shifts, undo_shifts
 from orchestrator.core.steps import find_steps, shared_tokens, still_contradict, with_steps
 from orchestrator.core.supers import split_supers
 from orchestrator.core.tokens import build_tokens
-from orchestrator.core.verdicts import CONFIRMED, KINDS, PROBABLE, PointFacts, kinds
+from orchestrator.core.verdicts import CONFIRMED, KINDS, PointFacts, kinds
 from orchestrator.model.columns import Packets
 from orchestrator.model.finding import Vanished
 
@@ -284,7 +284,7 @@ def _vanished(
     frames: NDArray[np.int64],
 ) -> list[Vanished]:  # fmt: skip
     """Return one entry a vanished token, in time order."""
-    chosen = np.flatnonzero(np.isin(verdicts.verdict, (CONFIRMED, PROBABLE)) & (verdicts.missing_at >= 0))
+    chosen = np.flatnonzero(verdicts.claims())
     chosen = chosen[np.argsort(verdicts.time_ns[chosen], kind="stable")]
     entries, stall = [], verdicts.stall_ns
     for token in chosen.tolist():

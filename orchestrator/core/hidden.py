@@ -14,7 +14,7 @@ import numpy as np
 from orchestrator.core.hidden_kernels import BUCKET_BYTES, find_carriers
 from orchestrator.core.routes import FORWARD, routes_in_use
 from orchestrator.core.sort import stable_order
-from orchestrator.core.verdicts import BLIND, CONFIRMED, ELSEWHERE, ENCRYPTED, PROBABLE, UNDECIDED
+from orchestrator.core.verdicts import BLIND, ELSEWHERE, ENCRYPTED, UNDECIDED
 from orchestrator.model.columns import SERIES_DTLS, SERIES_ESP, SERIES_KIND, SERIES_WIREGUARD
 
 if TYPE_CHECKING:
@@ -164,13 +164,10 @@ def excuse_hidden(packets: Packets, tokens: Tokens, routes: Routes, verdicts: Ve
         clear = members[~sealed[members] & (verdicts.verdict[members] > 0) & verdicts.counted[members]]
         place = np.argmax(line[None, :] == verdicts.last_seen[clear, None], axis=1)
         following = np.append(line, -1)[place + 1]
-        claim = np.isin(verdicts.verdict[clear], (CONFIRMED, PROBABLE))
-        excused = claim & is_hidden(routes, clear, verdicts.missing_at[clear])
+        excused = verdicts.claims()[clear] & is_hidden(routes, clear, verdicts.missing_at[clear])
         blind = (verdicts.verdict[clear] == UNDECIDED) & np.isin(verdicts.reason[clear], (BLIND, ELSEWHERE))
         excused |= blind & is_hidden(routes, clear, following)
-        verdicts.verdict[clear[excused]] = UNDECIDED
-        verdicts.reason[clear[excused]] = ENCRYPTED
-        verdicts.missing_at[clear[excused]] = -1
+        verdicts.withdraw(clear[excused], ENCRYPTED)
 
 
 def is_hidden(routes: Routes, token: NDArray[np.int64], point: NDArray[np.int16] | int) -> NDArray[np.bool_]:

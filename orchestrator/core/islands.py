@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.core.verdicts import CONFIRMED, PROBABLE
 from orchestrator.model.columns import RST, TCP
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def claims_about(islands: NDArray[np.bool_], tokens: Tokens, verdicts: Verdicts)
     found = np.zeros(len(tokens), np.bool_)
     if not islands.any():
         return found
-    claims = np.flatnonzero(np.isin(verdicts.verdict, (CONFIRMED, PROBABLE)) & (verdicts.missing_at >= 0))
+    claims = np.flatnonzero(verdicts.claims())
     odd = islands | islands.reshape(-1, 2, islands.shape[1])[:, ::-1].reshape(islands.shape)
     way = tokens.way[claims]
     found[claims] = odd[way, verdicts.last_seen[claims]] | odd[way, verdicts.missing_at[claims]]

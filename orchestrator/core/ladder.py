@@ -94,29 +94,22 @@ def judge(
         if len(points) > 1:
             _judge_group(packets, tokens, routes, verdicts, evidence, corrected_ns, facts, points, members)
     _excuse_proxied(packets, tokens, verdicts)
-    claims = np.isin(verdicts.verdict, (CONFIRMED, PROBABLE))
+    claims = verdicts.claims()
     across = claims & claims_across(proxied, tokens, spans, verdicts.missing_at)
     # what was acknowledged got to whoever acknowledges, be it but a relay
-    _withdraw(verdicts, across | (claims & ((evidence & CERTIFIED) > 0)), PROXIED)
+    verdicts.withdraw(across | (claims & ((evidence & CERTIFIED) > 0)), PROXIED)
     verdicts.reason[(verdicts.verdict == UNDECIDED) & ends_here(proxied, tokens, spans)] = PROXIED
-    _withdraw(verdicts, claims_about(verdicts.islands, tokens, verdicts), AMBIGUOUS)
+    verdicts.withdraw(claims_about(verdicts.islands, tokens, verdicts), AMBIGUOUS)
     unknown = (routes.direction == UNKNOWN) & verdicts.counted
-    _withdraw(verdicts, unknown | come_unseen(packets, tokens, spans, verdicts), BLIND)
+    verdicts.withdraw(unknown | come_unseen(packets, tokens, spans, verdicts), BLIND)
     return verdicts
-
-
-def _withdraw(verdicts: Verdicts, which: NDArray[np.bool_], reason: int) -> None:
-    """Leave undecided *which* tokens, for a *reason*."""
-    verdicts.verdict[which] = UNDECIDED
-    verdicts.reason[which] = reason
-    verdicts.missing_at[which] = -1
 
 
 def _excuse_proxied(packets: Packets, tokens: Tokens, verdicts: Verdicts) -> None:
     """Data passes a point that no copy of its SYN passed: a device opened the connection in the peer's name."""
     first = tokens.first_row
     syn = (packets.protocol[first] == TCP) & ((packets.flags[first] & SYN) > 0)
-    claimed = np.flatnonzero(syn & np.isin(verdicts.verdict, (CONFIRMED, PROBABLE)) & (verdicts.missing_at >= 0))
+    claimed = np.flatnonzero(syn & verdicts.claims())
     if not len(claimed):
         return
     way = tokens.way
@@ -127,9 +120,7 @@ def _excuse_proxied(packets: Packets, tokens: Tokens, verdicts: Verdicts) -> Non
         odd = claimed[
             (verdicts.missing_at[claimed] == point) & np.isin(way[claimed], passed) & ~np.isin(way[claimed], opened)
         ]
-        verdicts.verdict[odd] = UNDECIDED
-        verdicts.reason[odd] = PROXIED
-        verdicts.missing_at[odd] = -1
+        verdicts.withdraw(odd, PROXIED)
 
 
 def _begin(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.core.routes import REVERSE
-from orchestrator.core.verdicts import CONFIRMED, PROBABLE
 from orchestrator.model.columns import RST, SYN, TCP
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def come_unseen(packets: Packets, tokens: Tokens, spans: Spans, verdicts: Verdic
     watch; what goes there is then as invisible to them.
     """
     found = np.zeros(len(tokens), np.bool_)
-    claims = np.flatnonzero(np.isin(verdicts.verdict, (CONFIRMED, PROBABLE)) & (verdicts.missing_at >= 0))
+    claims = np.flatnonzero(verdicts.claims())
     if not len(claims):
         return found
     seen = _seen_by_way(packets, tokens, spans, tokens.flow[claims])

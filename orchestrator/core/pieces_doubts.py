@@ -9,7 +9,7 @@ import numpy as np
 from orchestrator.core.mirrors import touch
 from orchestrator.core.misses import miss_probability
 from orchestrator.core.pieces import NONE, transport_bytes
-from orchestrator.core.verdicts import AMBIGUOUS, CONFIRMED, PROBABLE, UNDECIDED
+from orchestrator.core.verdicts import AMBIGUOUS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +53,7 @@ def excuse_pieces(
     A capture that misses packets misses datagrams of several more often: its rate is not theirs. Args: origin by row
     as of core.supers.Expanded.
     """
-    claimed = np.flatnonzero(np.isin(verdicts.verdict, (CONFIRMED, PROBABLE)) & (verdicts.missing_at >= 0))
+    claimed = np.flatnonzero(verdicts.claims())
     if not len(claimed):
         return
     first = tokens.first_row[claimed]
@@ -65,9 +65,7 @@ def excuse_pieces(
     # what a tunnel carries in pieces, no point sees
     carried = transport_bytes(packets, first) + MOST_ADDED > joined.shells[verdicts.missing_at[claimed]]
     excused = claimed[(cut & doubted) | carried]
-    verdicts.verdict[excused] = UNDECIDED
-    verdicts.reason[excused] = AMBIGUOUS
-    verdicts.missing_at[excused] = -1
+    verdicts.withdraw(excused, AMBIGUOUS)
 
 
 def _names(packets: Packets, rows: NDArray[np.int32]) -> NDArray[np.uint32]:

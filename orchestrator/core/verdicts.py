@@ -106,6 +106,17 @@ class Verdicts:
     some_missed: bool = False
     """Whether any capture of the run shows that it missed packets."""
 
+    def claims(self) -> NDArray[np.bool_]:
+        """Say by token whether it is called vanished, confirmed or probable."""
+        claimed: NDArray[np.bool_] = (self.verdict == CONFIRMED) | (self.verdict == PROBABLE)
+        return claimed & (self.missing_at >= 0)
+
+    def withdraw(self, which: NDArray[np.bool_] | NDArray[np.int64], reason: int) -> None:
+        """Leave *which* tokens undecided, for a *reason*."""
+        self.verdict[which] = UNDECIDED
+        self.reason[which] = reason
+        self.missing_at[which] = -1
+
 
 def kinds(packets: Packets, tokens: Tokens) -> NDArray[np.uint8]:
     """Return by token an index into KINDS, by the precedence of DESIGN §10."""

@@ -88,10 +88,11 @@ def _stalls(scene: Scene, copies: Copies) -> NDArray[np.int64]:
     following = np.full(len(stall), NOBODY)
     by_time = again[np.argsort(-verdicts.time_ns[again], kind="stable")]
     following[copies.earlier[by_time]] = by_time  # the first copy is written last
-    lost = np.flatnonzero(np.isin(verdicts.verdict, (CONFIRMED, PROBABLE)))
+    claims = verdicts.claims()
+    lost = np.flatnonzero(claims)
     current = following[lost]
     for _ in range(MOST_COPIES):
-        died = (current >= 0) & np.isin(verdicts.verdict[current], (CONFIRMED, PROBABLE))
+        died = (current >= 0) & claims[current]
         if not died.any():
             break
         current = np.where(died, following[current], current)
@@ -127,7 +128,7 @@ def count_resends(scene: Scene, copies: Copies, rows: Sequence[SegmentRow]) -> N
             continue
         near, far = _place(row.near, names), _place(row.far, names)
         on = (verdicts.last_seen[before] == near) & (verdicts.missing_at[before] == far) & here
-        died = np.isin(fate, (CONFIRMED, PROBABLE)) & on
+        died = verdicts.claims()[before] & on
         acks = ack_died[ack_died >= 0]
         acks = acks[(verdicts.last_seen[acks] == near) & (verdicts.missing_at[acks] == far)]
         row.resends = _measured(scene, row, stall, died=died, fate=fate, acks=len(acks))
@@ -145,7 +146,7 @@ def _measured(
     """Return the row of a measured segment."""
     verdicts, names = scene.verdicts, scene.names
     lost = np.flatnonzero(
-        np.isin(verdicts.verdict, (CONFIRMED, PROBABLE)) & verdicts.counted & (verdicts.end > verdicts.start)
+        verdicts.claims() & verdicts.counted & (verdicts.end > verdicts.start)
         & (verdicts.last_seen == _place(row.near, names)) & (verdicts.missing_at == _place(row.far, names))
         & (scene.routes.direction == (FORWARD if row.direction == "forward" else REVERSE))
     )  # fmt: skip
@@ -173,7 +174,7 @@ def _dead_acknowledgement(
     """Return by token sent again an acknowledgement of its first copy that vanished meanwhile; NOBODY without one."""
     verdicts = scene.verdicts
     found = np.full(len(again), NOBODY)
-    gone = np.flatnonzero(np.isin(verdicts.verdict, (CONFIRMED, PROBABLE)) & (verdicts.acked >= 0))
+    gone = np.flatnonzero(verdicts.claims() & (verdicts.acked >= 0))
     if not len(gone):
         return found
     gone = gone[np.lexsort((verdicts.time_ns[gone], copies.way[gone]))]

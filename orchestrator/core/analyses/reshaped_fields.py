@@ -50,7 +50,7 @@ def _counterparts(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return tokens of *gone* and, for each, the only one with its bytes that *far* saw and *near* did not."""
     tokens, verdicts = scene.tokens, scene.verdicts
-    way = tokens.flow.astype(np.int64) * 2 + tokens.bit
+    way = tokens.way
     fresh = np.flatnonzero((tokens.row[:, far] >= 0) & (tokens.row[:, near] < 0))
     fresh = fresh[np.isin(way[fresh], np.unique(way[gone]))]
     both = np.concatenate((gone, fresh))

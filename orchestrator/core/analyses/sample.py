@@ -80,6 +80,6 @@ def draw_sample(
     return Sample(
         sent_ns=np.maximum.accumulate(corrected_ns[left]), lost=passage.lost, excess_ns=excess,
         payload=packets.payload[left].astype(np.int64),
-        way=tokens.flow[passage.token].astype(np.int64) * 2 + tokens.bit[passage.token], host=sides[client],
+        way=tokens.way[passage.token], host=sides[client],
         service=service,
     )  # fmt: skip

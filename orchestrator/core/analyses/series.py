@@ -89,7 +89,7 @@ def find_runs(scene: Scene) -> Runs:
     first = tokens.first_row
     member = np.flatnonzero(packets.series[first] > 0)
     series = packets.series[first[member]]
-    way = tokens.flow[member].astype(np.int64) * 2 + tokens.bit[member]
+    way = tokens.way[member]
     time = scene.verdicts.time_ns[member]
     order = stable_order(time, series, way)
     fresh = _changes(way[order]) | _changes(series[order])

@@ -11,7 +11,6 @@ from orchestrator.core.analyses.resets import flow_key
 from orchestrator.core.analyses.series import Holes, Runs, Seen, find_holes, find_runs, look_from
 from orchestrator.core.analyses.series_doubts import REASONS
 from orchestrator.core.routes import FORWARD, REVERSE
-from orchestrator.core.verdicts import CONFIRMED, PROBABLE
 from orchestrator.model.columns import SERIES_DTLS, SERIES_ESP, SERIES_KIND, SERIES_RTP, SERIES_WIREGUARD
 from orchestrator.model.series import Kind, Series, SeriesAtPoint, SeriesLoss
 
@@ -144,7 +143,7 @@ def _at_point(view: _View, parts: NDArray[np.int64], point: int) -> SeriesAtPoin
 def _vanished(scene: Scene, token: NDArray[np.int64]) -> tuple[tuple[str, str, int], ...]:
     """Return where the packets of a series vanished, as their verdicts say."""
     verdicts = scene.verdicts
-    gone = token[np.isin(verdicts.verdict[token], (CONFIRMED, PROBABLE)) & (verdicts.missing_at[token] >= 0)]
+    gone = token[verdicts.claims()[token]]
     pairs = np.stack((verdicts.last_seen[gone], verdicts.missing_at[gone]), axis=1)
     places, count = np.unique(pairs, axis=0, return_counts=True)
     names = scene.names
