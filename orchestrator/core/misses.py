@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,48 +32,79 @@ LONGEST_DELAY_NS = 20_000_000
 """How far from a gap a packet that some other point saw may have fallen into it."""
 
 
+@dataclass(slots=True)
+class _Counts:
+    """What is counted by point, and whether anything hints at a miss that is not counted."""
+
+    missed: NDArray[np.int64]
+    saw: NDArray[np.int64]
+    passed: NDArray[np.int64]
+    perhaps: NDArray[np.int64]
+    perhaps_saw: NDArray[np.int64]
+    hinted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Telling:
+    """Which tokens tell something, by token."""
+
+    usable: NDArray[np.bool_]
+    """Its absence tells something."""
+    alike: NDArray[np.bool_]
+    """Data that nothing tells from its repetitions."""
+    bare: NDArray[np.bool_]
+    """Anything else that nothing tells from its repetitions."""
+    near: NDArray[np.int64]
+    """Any point that saw it."""
+
+
 def count_misses(
     packets: Packets, tokens: Tokens, routes: Routes, verdicts: Verdicts, facts: Sequence[PointFacts]
 ) -> None:
     """Count by point the tokens that passed it unseen; resets are left out, for they may be born on the way."""
-    points = tokens.row.shape[1]
-    missed, saw, passed, perhaps, perhaps_saw = np.zeros((5, points), np.int64)
-    usable, alike, bare = _usable(packets, tokens, verdicts)
-    near = np.argmax(tokens.row >= 0, axis=1)
-    hinted = False
+    counts = _Counts(*np.zeros((5, tokens.row.shape[1]), np.int64))
+    telling = _telling(packets, tokens, verdicts)
     for route, direction, members in routes_in_use(routes):
         line = routes.points[route] if direction == FORWARD else routes.points[route][::-1]
-        inside = members[usable[members]]
+        inside = members[telling.usable[members]]
         seen = tokens.row[inside][:, line] >= 0
         proved = _proved(seen) | verdicts.certified[inside][:, None]
         for column, point in enumerate(line):
             here = inside[seen[:, column]]
             gone = inside[proved[:, column] & ~seen[:, column]]
-            gone = gone[_may_have_passed(packets, tokens, verdicts, facts[point], point, gone, here, near)]
+            gone = gone[_may_have_passed(packets, tokens, verdicts, facts[point], point, gone, here, telling.near)]
             during = _while_open(packets, tokens, verdicts, facts[point], gone, here)
-            hinted = hinted or 0 < len(gone) - int(during.sum()) <= FEWEST_BEFORE_OPEN
-            hinted = hinted or bool((during & bare[gone]).any())
-            here, gone, during = here[~bare[here]], gone[~bare[gone]], during[~bare[gone]]
-            sure = gone[during & ~alike[gone]]
-            missed[point] += len(sure)
-            saw[point] += int((~alike[here]).sum())
-            told = ~alike[inside] & ~bare[inside]
-            passed[point] += len(sure) + int((proved[:, column] & seen[:, column] & told).sum())
-            perhaps[point] += int(during.sum()) - len(sure)
-            perhaps_saw[point] += int(alike[here].sum())
-    verdicts.missed, verdicts.passed = missed.tolist(), passed.tolist()
-    verdicts.some_missed = bool(missed.any() or perhaps.any()) or hinted or any(f.kernel_drops for f in facts)
-    verdicts.miss_rate = _shares(missed, saw)
-    verdicts.suspected = _shares(perhaps, perhaps_saw)
+            told = ~telling.alike[inside] & ~telling.bare[inside]
+            counts.passed[point] += int((proved[:, column] & seen[:, column] & told).sum())
+            _count(counts, telling, point, here, gone, during)
+    verdicts.missed, verdicts.passed = counts.missed.tolist(), counts.passed.tolist()
+    some = bool(counts.missed.any() or counts.perhaps.any()) or counts.hinted
+    verdicts.some_missed = some or any(f.kernel_drops for f in facts)
+    verdicts.miss_rate = _shares(counts.missed, counts.saw)
+    verdicts.suspected = _shares(counts.perhaps, counts.perhaps_saw)
+
+
+def _count(
+    counts: _Counts, telling: _Telling, point: int, here: NDArray[np.int64], gone: NDArray[np.int64],
+    during: NDArray[np.bool_],
+) -> None:  # fmt: skip
+    """Add what one point saw (*here*) and what passed it unseen (*gone*, and of these *during* its capture)."""
+    counts.hinted |= 0 < len(gone) - int(during.sum()) <= FEWEST_BEFORE_OPEN
+    counts.hinted |= bool((during & telling.bare[gone]).any())
+    here, unseen = here[~telling.bare[here]], gone[during & ~telling.bare[gone]]
+    sure = int((~telling.alike[unseen]).sum())
+    counts.missed[point] += sure
+    counts.passed[point] += sure
+    counts.saw[point] += int((~telling.alike[here]).sum())
+    counts.perhaps[point] += len(unseen) - sure
+    counts.perhaps_saw[point] += int(telling.alike[here].sum())
 
 
 def _shares(missed: NDArray[np.int64], saw: NDArray[np.int64]) -> list[float]:
     return [m / (m + s) if m + s else 0.0 for m, s in zip(missed.tolist(), saw.tolist(), strict=True)]
 
 
-def _usable(
-    packets: Packets, tokens: Tokens, verdicts: Verdicts
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+def _telling(packets: Packets, tokens: Tokens, verdicts: Verdicts) -> _Telling:
     """Return by token whether its absence tells something, and which may be like their repetition, data and others.
 
     What nothing tells from its repetitions may be folded at one point and not at another: that proves no miss, though
@@ -86,7 +118,7 @@ def _usable(
     usable &= ~verdicts.proxied.between(tokens.flow, low, high)
     alike = tcp & ((packets.ip_id[first] == 0) | tokens.unnumbered[tokens.way])
     bare = alike & (packets.payload[first] == 0)
-    return usable, alike & ~bare & (packets.tsval[first] == 0), bare
+    return _Telling(usable, alike & ~bare & (packets.tsval[first] == 0), bare, low)
 
 
 def _proved(seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -123,11 +155,13 @@ def _while_open(
     if facts.uncertainty_ns is not None:
         margin = facts.uncertainty_ns + SLACK_NS
         found |= (time > facts.start_ns + margin) & (time < facts.end_ns - margin)
-    for rows in tokens.row.T if len(here) and len(gone) else ():  # on the clock of a point that saw both
-        saw = rows[here[rows[here] >= 0]]
+    for rows in tokens.row.T if len(here) else ():  # on the clock of a point that saw both
+        left = np.flatnonzero(~found)
+        saw = rows[here[rows[here] >= 0]] if len(left) else left
         if len(saw):
-            at, times = packets.time_ns[rows[gone]], packets.time_ns[saw]
-            found |= (rows[gone] >= 0) & (at > times.min()) & (at < times.max())
+            where = rows[gone[left]]
+            at, times = packets.time_ns[where], packets.time_ns[saw]
+            found[left] = (where >= 0) & (at > times.min()) & (at < times.max())
     # a gap in its files or its mirror is known, and no reason to doubt the rest
     return found & ~touch(facts.gaps_ns, time - LONGEST_DELAY_NS, time + LONGEST_DELAY_NS)
 
