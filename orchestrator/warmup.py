@@ -1,65 +1,134 @@
-"""Fill the cache of compiled kernels: run every one of them once on a small invented capture."""
+"""Fill the cache of compiled kernels: run every one of them once on small invented captures."""
 
 from __future__ import annotations
 
 import struct
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.archive.layout import RunDirectory
 from orchestrator.model.wanted import Wanted
 from orchestrator.pipeline import analyse, cut_merged, merge, open_offline
 
-PACKETS = 12
+POINTS = ("a", "b", "c")
+CLIENT, SERVER, GATEWAYS = b"\x0a\0\0\1", b"\x0a\0\0\2", (b"\x0a\0\1\1", b"\x0a\0\1\2")
+HIDDEN_CLIENT, HIDDEN_SERVER = b"\x0a\0\2\1", b"\x0a\0\2\2"
+DATAGRAMS = 5_000
+"""Above the number of rows below which NumPy sorts."""
+TCP, UDP, ESP = 6, 17, 50
 
 
 def main() -> None:
     """Compile everything; later starts load machine code from the cache."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        (folder / "a.pcap").write_bytes(_capture(0, lose=-1))
-        (folder / "b.pcapng").write_bytes(_as_pcapng(_capture(1_000, lose=5)))
+        captures = _captures()
+        files = {point: folder / f"{point}.pcap" for point in POINTS}
+        for point, path in files.items():
+            path.write_bytes(_pcap(captures.records[point]))
+        files["b"] = folder / "b.pcapng"
+        files["b"].write_bytes(_pcapng(captures.records["b"]))
         run = RunDirectory(folder / "run")
-        open_offline(run, {"a": [folder / "a.pcap"], "b": [folder / "b.pcapng"]}, run_id="warmup")
+        open_offline(run, {point: [path] for point, path in files.items()}, run_id="warmup")
         analyse(run)
         merge(run, view=True, aligned=True)
         cut_merged(run.merged, Wanted(points=("a",)), folder / "cut.pcapng")
 
 
-def _capture(delay_us: int, lose: int) -> bytes:
-    """Return a pcap of one TCP and one constant UDP flow."""
-    out = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101)]
-    for k in range(PACKETS):
-        if k == lose:
-            continue
-        tcp = struct.pack(">HHIIBBHHH", 40000, 80, 1000 + 10 * k, 1, 0x50, 0x18, 512, 0, 0) + b"0123456789"
-        udp = struct.pack(">HHHH", 40001, 53, 16, 0) + b"constant"
-        for protocol, body, number in ((6, tcp, k + 1), (17, udp, 0)):
-            ip = struct.pack(
-                ">BBHHHBBH4s4s", 0x45, 0, 20 + len(body), number, 0, 64, protocol, 0, b"\x0a\0\0\1", b"\x0a\0\0\2"
-            )
-            out.append(struct.pack("<IIII", 1, 10_000 * k + delay_us, 20 + len(body), 20 + len(body)) + ip + body)
+@dataclass(slots=True)
+class _Captures:
+    """Records (microseconds, packet) by point."""
+
+    records: dict[str, list[tuple[int, bytes]]] = field(default_factory=lambda: {p: [] for p in POINTS})
+
+    def add(self, at_us: int, packet: bytes, seen_by: str = "abc", late_us: int = 0) -> None:
+        """Let points see *packet* on its way from a to c."""
+        for hops, point in enumerate(POINTS):
+            if point in seen_by:
+                self.records[point].append((at_us + 200 * hops + (late_us if hops else 0), packet))
+
+
+def _captures() -> _Captures:
+    """Return what happens on a path whose middle point cannot see all of it."""
+    captures = _Captures()
+    _datagrams(captures)
+    _stream(captures)
+    _tunnel(captures)
+    _fragments(captures)
+    return captures
+
+
+def _datagrams(captures: _Captures) -> None:
+    """Lose some in bursts, let one miss and some overtake."""
+    for k in range(DATAGRAMS):
+        ends = (CLIENT, SERVER) if k % 3 else (SERVER, CLIENT)
+        body = struct.pack(">HHHHQ", 40_000 + k % 8, 5_000, 16, 0, k)
+        seen = "a" if k % 97 < k % 3 else ("ac" if k == DATAGRAMS // 2 else "abc")
+        if k % 100 == 0:  # like all others of its kind
+            constant = struct.pack(">HHHH", 40_009, 53, 16, 0) + b"constant"
+            captures.add(1_000 * k + 500, _ip(UDP, constant, CLIENT, SERVER, number=0), "a" if k == 1_000 else "abc")  # noqa: PLR2004
+        captures.add(1_000 * k, _ip(UDP, body, *ends, number=k % 65_535 + 1), seen, 1_700 if k % 101 == 0 else 0)
+
+
+def _stream(captures: _Captures) -> None:
+    """Send data, lose one segment, send it again."""
+    for k in range(40):
+        for again in (0, 1) if k == 20 else (0,):  # noqa: PLR2004
+            data = struct.pack(">HHIIBBHHH", 40_100, 80, 1_000 + 10 * k, 1, 0x50, 0x18, 512, 0, 0) + b"0123456789"
+            answer = struct.pack(">HHIIBBHHH", 80, 40_100, 1, 1_010 + 10 * k, 0x50, 0x10, 512, 0, 0)
+            at = 50_000 * k + 20_000 * again
+            dies = k == 20 and not again  # noqa: PLR2004
+            captures.add(at, _ip(TCP, data, CLIENT, SERVER, number=2 * k + 100 * again + 1), "a" if dies else "abc")
+            if not dies:
+                captures.add(at + 900, _ip(TCP, answer, SERVER, CLIENT, number=k + 1))
+
+
+def _tunnel(captures: _Captures) -> None:
+    """Carry a flow past the middle point in an encrypted tunnel, of which one packet never came."""
+    for k in range(60):
+        inside = struct.pack(">HHHHQ", 40_200, 5_001, 108, 0, k) + bytes(92)
+        captures.add(30_000 * k, _ip(UDP, inside, HIDDEN_CLIENT, HIDDEN_SERVER, number=k + 1), "ac")
+        if k != 30:  # noqa: PLR2004
+            sealed = struct.pack(">II", 77, k + 1) + bytes(164)
+            captures.add(30_000 * k, _ip(ESP, sealed, *GATEWAYS, number=k + 1), "b")
+
+
+def _fragments(captures: _Captures) -> None:
+    """Send datagrams in pieces that the last point sees put together."""
+    for k in range(5):
+        whole = struct.pack(">HHHHQ", 40_300, 5_002, 1_608, 0, k) + bytes(1_592)
+        at = 70_000 * k
+        captures.add(at, _ip(UDP, whole[:800], CLIENT, SERVER, number=60_000 + k, fragment=0x2000), "ab")
+        captures.add(at + 20, _ip(UDP, whole[800:], CLIENT, SERVER, number=60_000 + k, fragment=100), "ab")
+        captures.add(at + 20, _ip(UDP, whole, CLIENT, SERVER, number=60_000 + k), "c")
+
+
+def _ip(protocol: int, body: bytes, source: bytes, target: bytes, *, number: int, fragment: int = 0) -> bytes:
+    """Return an IPv4 packet."""
+    head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(body), number, fragment, 64, protocol, 0, source, target)
+    return head + body
+
+
+def _pcap(records: list[tuple[int, bytes]]) -> bytes:
+    """Return a pcap of raw IP packets."""
+    out = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, 101)]
+    for at_us, packet in sorted(records):
+        out.append(struct.pack("<IIII", 1 + at_us // 10**6, at_us % 10**6, len(packet), len(packet)) + packet)
     return b"".join(out)
 
 
-def _as_pcapng(pcap: bytes) -> bytes:
-    """Return the packets of a little-endian *pcap* in pcapng form."""
+def _pcapng(records: list[tuple[int, bytes]]) -> bytes:
+    """Return the same as a pcapng."""
     out = [
         struct.pack("<IIIHHqI", 0x0A0D0D0A, 28, 0x1A2B3C4D, 1, 0, -1, 28),
         struct.pack("<IIHHII", 1, 20, 101, 0, 0, 20),
     ]
-    at = 24
-    while at < len(pcap):
-        seconds, micros, kept, wire = struct.unpack_from("<IIII", pcap, at)
-        ticks = seconds * 1_000_000 + micros
-        body = pcap[at + 16 : at + 16 + kept] + b"\0" * (-kept % 4)
-        length = 32 + len(body)
-        out.append(
-            struct.pack("<IIIIIII", 6, length, 0, ticks >> 32, ticks & 0xFFFFFFFF, kept, wire)
-            + body
-            + struct.pack("<I", length)
-        )
-        at += 16 + kept
+    for at_us, packet in sorted(records):
+        ticks = 10**6 + at_us
+        body = packet + b"\0" * (-len(packet) % 4)
+        facts = (6, 32 + len(body), 0, ticks >> 32, ticks & 0xFFFFFFFF, len(packet), len(packet))
+        out.append(struct.pack("<IIIIIII", *facts) + body + struct.pack("<I", 32 + len(body)))
     return b"".join(out)
 
 

@@ -225,3 +225,26 @@ def test_what_is_compiled_beforehand_is_not_compiled_again(captures, tmp_path):
     assert said.count("compiling") == 1
     assert "compiling" not in later
     assert set(cache.rglob("*.nbc")) == before
+
+
+KERNELS_LEFT = """
+import importlib, pkgutil
+import orchestrator, orchestrator.warmup
+from numba.core.dispatcher import Dispatcher
+for found in pkgutil.walk_packages(orchestrator.__path__, "orchestrator."):
+    if not found.name.endswith("__main__"):
+        importlib.import_module(found.name)
+orchestrator.warmup.main()
+for name, module in sorted(__import__("sys").modules.items()):
+    if name.startswith("orchestrator.") and not name.endswith("_kernels"):
+        for kernel in vars(module).values():
+            if isinstance(kernel, Dispatcher) and not kernel.signatures:
+                print(kernel.py_func.__module__, kernel.py_func.__name__)
+"""
+
+
+def test_warmup_runs_every_kernel():
+    """None is left to be compiled when the first capture with fragments, tunnels or reordering comes."""
+    called = subprocess.run([sys.executable, "-c", KERNELS_LEFT], capture_output=True, text=True, check=True)
+
+    assert called.stdout == ""
