@@ -63,3 +63,14 @@ def write_pcap(
         out.append(struct.pack(order + "IIII", time_ns // 10**9, time_ns % 10**9, len(kept), len(frame)) + kept)
     path.write_bytes(b"".join(out))
     return path
+
+
+def records_of(path: Path) -> tuple[bytes, list[bytes]]:
+    """Return the header and the records, each with its own header of 16 bytes, of a little-endian pcap."""
+    data = path.read_bytes()
+    found, at = [], 24
+    while at < len(data):
+        size = 16 + int.from_bytes(data[at + 8 : at + 12], "little")
+        found.append(data[at : at + size])
+        at += size
+    return data[:24], found

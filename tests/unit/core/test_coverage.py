@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import struct
 
 from tests.support.offline import analyse_files
 from tests.support.pathsim.cases import Case, Point, Traffic, make
+from tests.support.wire import records_of
 
 TALK = Traffic(connections=2, turns=6, turn_bytes=60_000, call=40)
 
@@ -19,15 +19,9 @@ def quiet(**changes):
 
 def keep_from(path, address):
     """Leave in a capture what *address* sent: a mirror of one direction."""
-    data = path.read_bytes()
-    kept, at = [data[:24]], 24
-    while at < len(data):
-        length = struct.unpack_from("<I", data, at + 8)[0]
-        frame = data[at + 16 : at + 16 + length]
-        if frame[26:30] == ipaddress.IPv4Address(address).packed:
-            kept.append(data[at : at + 16 + length])
-        at += 16 + length
-    path.write_bytes(b"".join(kept))
+    head, records = records_of(path)
+    source = ipaddress.IPv4Address(address).packed
+    path.write_bytes(head + b"".join(r for r in records if r[16 + 26 : 16 + 30] == source))
 
 
 def by_direction(point):

@@ -24,6 +24,7 @@ from tests.support.pathsim.found import FOUND
 from tests.support.pathsim.strategies import cases
 from tests.support.pathsim.taps import Clock
 from tests.support.pathsim.truth import claimed_uids, eligible, false_claims
+from tests.support.wire import records_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,34 +150,20 @@ def test_no_verdict_changes_with_the_order_of_ring_files(case, shuffle):
 
 def _in_parts(path: Path, shuffle: int) -> list[Path]:
     """Cut a little-endian pcap into four files; return them in shuffled order."""
-    data = path.read_bytes()
-    head, starts = data[:24], [24]
-    while starts[-1] < len(data):
-        starts.append(starts[-1] + 16 + int.from_bytes(data[starts[-1] + 8 : starts[-1] + 12], "little"))
-    cuts = [starts[(len(starts) - 1) * k // 4] for k in range(5)]
+    head, records = records_of(path)
+    cuts = [len(records) * k // 4 for k in range(5)]
     parts = []
     for k in range(4):
         part = path.with_name(f"{path.stem}.{k}")
-        part.write_bytes(head + data[cuts[k] : cuts[k + 1]])
+        part.write_bytes(head + b"".join(records[cuts[k] : cuts[k + 1]]))
         parts.append(part)
     random.Random(shuffle).shuffle(parts)
     return parts
 
 
-def _records(path: Path) -> tuple[bytes, list[bytes]]:
-    """Return the header and the records of a little-endian pcap."""
-    data = path.read_bytes()
-    found, at = [], 24
-    while at < len(data):
-        size = 16 + int.from_bytes(data[at + 8 : at + 12], "little")
-        found.append(data[at : at + size])
-        at += size
-    return data[:24], found
-
-
 def _halves(path: Path, part_of: Callable[[bytes, int], int]) -> list[Path]:
     """Write a capture as two files: part_of says by record which has it (0, 1, or 2 for both)."""
-    head, records = _records(path)
+    head, records = records_of(path)
     parts = []
     for half in (0, 1):
         part = path.with_name(f"{path.stem}-{half}.pcap")

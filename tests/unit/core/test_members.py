@@ -22,6 +22,7 @@ from tests.support.offline import analyse_files
 from tests.support.pathsim.cases import Case, Point, make
 from tests.support.pathsim.strategies import cases
 from tests.support.pathsim.truth import eligible
+from tests.support.wire import records_of
 
 CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
 
@@ -45,21 +46,19 @@ def on_both(*_):
 
 def split(made, name, chosen, folder, lasts=(1.0, 1.0)):
     """Write the capture *name* as one file an interface, each but the share *lasts* of it; return {file: records}."""
-    data, records = made.files[name].read_bytes(), made.records[name]
-    at, parts, places = 24, [[], []], [[], []]
-    for number, record in enumerate(records):
-        size = 16 + int.from_bytes(data[at + 8 : at + 12], "little")
+    head, written = records_of(made.files[name])
+    parts, places = [[], []], [[], []]
+    for number, (record, data) in enumerate(zip(made.records[name], written, strict=True)):
         for member in chosen(made, record):
-            if number > lasts[member] * len(records):
+            if number > lasts[member] * len(written):
                 continue
-            seconds, nanos = struct.unpack_from("<II", data, at)
+            seconds, nanos = struct.unpack_from("<II", data)
             seconds, nanos = divmod(seconds * 10**9 + nanos + 3_000 * member, 10**9)
-            parts[member].append(struct.pack("<II", seconds, nanos) + data[at + 8 : at + size])
+            parts[member].append(struct.pack("<II", seconds, nanos) + data[8:])
             places[member].append(number)
-        at += size
     files = {folder / f"{name}.{k}": places[k] for k in range(2)}
     for path, part in zip(files, parts, strict=True):
-        path.write_bytes(data[:24] + b"".join(part))
+        path.write_bytes(head + b"".join(part))
     return files
 
 
