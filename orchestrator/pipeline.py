@@ -6,7 +6,6 @@ Everything from *index* on runs offline, on the files of a run directory, whoeve
 from __future__ import annotations
 
 import graphlib
-import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -20,26 +19,27 @@ from orchestrator.core.conclude import conclude
 from orchestrator.core.expect import hold_against
 from orchestrator.core.grounds import Grounds
 from orchestrator.errors import EvidenceError, InputError
+from orchestrator.explained import explain as tell
 from orchestrator.memory import freed_memory_kept
 from orchestrator.model.result import PathResult, PointResult, Result
-from orchestrator.model.run import POINT_NAME, FileRecord, PointRecord, RunRecord
 from orchestrator.pcap.cut import select
 from orchestrator.pcap.index import THREADS, PointIndex, index_points
 from orchestrator.pcap.recut import read_merged, write_recut
+from orchestrator.report.decode import decode
 from orchestrator.report.jsonl import result_document, vanished_lines
 from orchestrator.report.text import render
 from orchestrator.written import Written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Literal
 
     from orchestrator.archive.layout import RunDirectory
-    from orchestrator.model.plan import CapturePlan
+    from orchestrator.model.run import FileRecord, PointRecord, RunRecord
+    from orchestrator.model.story import Asked, Story
     from orchestrator.model.wanted import Wanted
     from orchestrator.pcap.writer import Progress
 
-READ_BYTES = 1 << 20
 ENOUGH_PASSED = 20
 """Packets of one class and direction by which a capture is judged."""
 
@@ -115,86 +115,20 @@ def cut_merged(merged: Path, wanted: Wanted, target: Path, progress: Progress | 
     return write_recut(target, contents, select(contents.table, wanted), progress)
 
 
+def explain(run: RunDirectory, asked: Asked, *, fields: bool = False) -> Story:
+    """Return the story of a packet or connection of *run*; with *fields*, its frame taken apart.
+
+    Raises:
+        InputError: There is no such packet.
+    """
+    stage = _work_out(run, check_order=False)
+    written = _written(stage)
+    story, row = tell(written.table(), stage.analysis, asked)
+    return replace(story, decoded=decode(*written.frame(row))) if fields else story
+
+
 def _written(stage: _Stage) -> Written:
     return Written(stage.record, stage.points, stage.indexes, stage.analysis)
-
-
-def open_offline(
-    run: RunDirectory, points: Mapping[str, Sequence[Path]], *, run_id: str, reference: str | None = None,
-    plan: CapturePlan | None = None,
-) -> RunRecord:  # fmt: skip
-    """Make *run* from captures that others made; *points* in path order.
-
-    Raises:
-        InputError: A name or a file cannot be used.
-    """
-    if reference is not None and reference not in points:
-        msg = f"--reference {reference}: no such point"
-        raise InputError(msg, hint=f"The points are {', '.join(points)}.")
-    records = tuple(
-        PointRecord(name=_checked(name), state="supplied", files=tuple(_foreign(p) for p in files))
-        for name, files in points.items()
-    )
-    run.create()
-    record = RunRecord(
-        run_id=run_id, name=plan.name if plan else run.path.name, version=__version__, started_ns=time.time_ns(),
-        points=records, plan=plan, reference=reference or next(iter(points)),
-    )  # fmt: skip
-    run.write_record(record)
-    return record
-
-
-def add_capture(run: RunDirectory, name: str, files: Sequence[Path], supplied_by: str) -> RunRecord:
-    """Take a capture that somebody hands over into *run*: copied, hashed, its clock unknown.
-
-    Raises:
-        InputError: The name is taken or a file cannot be read.
-    """
-    record = run.read_record()
-    if any(p.name == _checked(name) and p.files for p in record.points):
-        msg = f"{name}: this run has captures of that point already"
-        raise InputError(msg, hint="Choose another name for it.")
-    kept = []
-    target = run.raw(name)
-    target.mkdir(parents=True, exist_ok=True)
-    for path in files:
-        _foreign(path)
-        copy = target / path.name
-        digest = _copy_hashed(path, copy)
-        kept.append(FileRecord(path=str(copy.relative_to(run.path)), size_bytes=copy.stat().st_size, sha256=digest))
-    point = PointRecord(name=name, state="supplied", files=tuple(kept), supplied_by=supplied_by)
-    others = tuple(p for p in record.points if p.name != name)
-    updated = replace(record, points=(*others, point))
-    run.write_record(updated)
-    return updated
-
-
-def _checked(name: str) -> str:
-    if not POINT_NAME.match(name):
-        hint = "Begin with a letter or digit; then letters, digits, dot, underscore, hyphen."
-        msg = f"{name!r} is no name of a capture point"
-        raise InputError(msg, hint=hint)
-    return name
-
-
-def _foreign(path: Path) -> FileRecord:
-    """Return a record of a file that stays where it is."""
-    try:
-        status = path.stat()
-    except OSError as error:
-        msg = f"{path}: {error.strerror}"
-        raise InputError(msg, hint="Check the path of the capture file.") from error
-    return FileRecord(path=str(path.resolve()), size_bytes=status.st_size, mtime_ns=status.st_mtime_ns)
-
-
-def _copy_hashed(source: Path, target: Path) -> str:
-    """Copy *source*; return the SHA-256 of what was copied."""
-    state = hashlib.sha256()
-    with source.open("rb") as data, target.open("xb") as out:
-        while piece := data.read(READ_BYTES):
-            state.update(piece)
-            out.write(piece)
-    return state.hexdigest()
 
 
 @freed_memory_kept()

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.archive.layout import RunDirectory
+from orchestrator.intake import open_offline
 from orchestrator.model.wanted import Wanted
-from orchestrator.pipeline import analyse, cut_merged, merge, open_offline
+from orchestrator.pipeline import analyse, cut_merged, merge
 
 POINTS = ("a", "b", "c")
 CLIENT, SERVER, GATEWAYS = b"\x0a\0\0\1", b"\x0a\0\0\2", (b"\x0a\0\1\1", b"\x0a\0\1\2")

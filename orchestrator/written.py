@@ -8,8 +8,11 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from orchestrator import __version__
 from orchestrator.pcap.cut import Table
+from orchestrator.pcap.frames import FrameReader
 from orchestrator.pcap.interfaces import Label, Source
 from orchestrator.pcap.remarks import Remarks
 from orchestrator.pcap.writer import Contents, Form, write_capture
@@ -19,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from orchestrator.core.analysis import Analysis
@@ -112,6 +114,17 @@ class Written:
         """Write the packets *rows* to *path* as in the merged file; return how many."""
         about = self._about(f"{len(rows):,} of {len(self._contents.packets):,} packets, bytes as captured", IDENTITY)
         return write_capture(path, self._contents, Form(about=about, rows=rows), progress)
+
+    def frame(self, row: int) -> tuple[bytes, int]:
+        """Return the bytes of one frame as captured, and its link type."""
+        contents = self._contents
+        source = next(s for s in contents.sources if s.start <= row < s.stop)
+        ends = np.array([s.stop for s in contents.sources], np.int64)
+        with FrameReader([s.path for s in contents.sources], ends, contents.packets) as reader:
+            frames = reader.load(np.array([row], np.int64))
+            at = int(frames.where[0])
+            data = frames.data[at : at + int(contents.packets.caplen[row])].tobytes()
+        return data, source.link_types[int(contents.packets.interface[row])]
 
     def _about(self, what: str, *notes: str) -> str:
         """Return the comment of a file."""

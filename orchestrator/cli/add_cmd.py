@@ -33,7 +33,7 @@ def command(run: str, points: dict[str, list[Path]], supplied_by: str, runs: Pat
     """
     from orchestrator.archive.journal import Journal
     from orchestrator.archive.layout import find_run
-    from orchestrator.pipeline import add_capture
+    from orchestrator.intake import add_capture
 
     directory = find_run(runs, run)
     journal = Journal(directory.journal)

@@ -75,7 +75,8 @@ def _open(
 ) -> RunDirectory:  # fmt: skip
     """Make a run from the files given."""
     from orchestrator.archive.layout import RunDirectory, new_run_id
-    from orchestrator.pipeline import open_offline, suggest_order
+    from orchestrator.intake import open_offline
+    from orchestrator.pipeline import suggest_order
 
     run_id = new_run_id(time.time_ns(), secrets.token_hex(2))
     directory = RunDirectory(out / run_id if below else out)

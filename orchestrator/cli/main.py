@@ -43,6 +43,7 @@ COMMANDS = {
     "sweep": Entry("orchestrator.cli.sweep_cmd:command", "Find and end what a crashed run left on hosts."),
     "analyse": Entry("orchestrator.cli.analyse_cmd:command", "Say where packets vanished and who sent each reset."),
     "add": Entry("orchestrator.cli.add_cmd:command", "Take a third party's capture into a run."),
+    "explain": Entry("orchestrator.cli.explain_cmd:command", "Tell the story of one reset, packet or connection."),
     "merge": Entry("orchestrator.cli.merge_cmd:command", "Merge captures into one, on one clock."),
     "cut": Entry("orchestrator.cli.cut_cmd:command", "Cut out a time, a flow, or what vanished with its surroundings."),
     "report": Entry("orchestrator.cli.report_cmd:command", "Print the report of a run."),

@@ -42,7 +42,8 @@ def command(
     Example: vanishpoint merge --point client=a.pcap --point server=b.pcap -o merged.pcapng
     """
     from orchestrator.archive.layout import RunDirectory, find_run, new_run_id
-    from orchestrator.pipeline import merge, open_offline  # numba takes its time
+    from orchestrator.intake import open_offline
+    from orchestrator.pipeline import merge  # numba takes its time
 
     if (run is None) == (not points):
         msg = "give either a RUN or --point NAME=FILE"

@@ -24,7 +24,7 @@ def frame_numbers(point: NDArray[np.uint8], count: int) -> NDArray[np.int64]:
 
 
 def tokens_by_frame(tokens: Tokens, origin: NDArray[np.int64], frames: int) -> NDArray[np.int64]:
-    """Return by frame the token it shows, the first of several; copies at one point that were folded keep -1.
+    """Return by frame the token it shows, the first of several; -1 for none.
 
     Args: *origin* by row, the frame that it comes from.
     """
@@ -35,6 +35,9 @@ def tokens_by_frame(tokens: Tokens, origin: NDArray[np.int64], frames: int) -> N
         if len(origin) > frames:
             present = present[np.argsort(-row[present], kind="stable")]  # the first piece is written last
         found[origin[row[present]]] = present
+    again, shown = origin[tokens.repeats].T
+    again, shown = again[found[again] < 0], shown[found[again] < 0]
+    found[again] = found[shown]
     return found
 
 

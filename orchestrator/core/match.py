@@ -59,6 +59,8 @@ def match_repeated(
     flagged |= uncertainty_ns is None
     flagged |= _may_be_one(table, number, repeated.group, reverse)
     any_row = table.max(axis=1)
+    shown = table[number, point[rows]]
+    again = shown != rows
     return Tokens(
         row=np.concatenate((tokens.row, table)),
         copies=np.concatenate((tokens.copies, copies)),
@@ -66,6 +68,7 @@ def match_repeated(
         bit=np.concatenate((tokens.bit, flows.bit[any_row])),
         ambiguous=np.concatenate((tokens.ambiguous, flagged)),
         unnumbered=tokens.unnumbered,
+        repeats=np.concatenate((tokens.repeats, np.stack((rows[again], shown[again]), axis=1))),
     )
 
 

@@ -9,7 +9,15 @@ import numpy as np
 
 from orchestrator.core.identity import identities, payload_levels
 from orchestrator.core.sort import together
-from orchestrator.core.tokens_kernels import LEFT, compare_numbers, describe_rows, fill_tokens, mark_copies, settle
+from orchestrator.core.tokens_kernels import (
+    FOLDED,
+    LEFT,
+    compare_numbers,
+    describe_rows,
+    fill_tokens,
+    mark_copies,
+    settle,
+)
 from orchestrator.model.columns import MARK_GROUP
 
 if TYPE_CHECKING:
@@ -47,6 +55,8 @@ class Tokens:
     """Identical packets that cannot be told apart: they may be counted, not named."""
     unnumbered: NDArray[np.bool_]
     """By flow direction: whether a device on the way changes the IP identification, so that it tells nothing apart."""
+    repeats: NDArray[np.int64]
+    """Shape (repeats, 2): a row that shows a token once more at its point, and one of those in ``row`` that show it."""
     _first: NDArray[np.int32] | None = field(default=None, init=False, repr=False)
     _way: NDArray[np.int64] | None = field(default=None, init=False, repr=False)
 
@@ -113,9 +123,11 @@ def _numbered(
     table, copies = np.full((count, points), -1, np.int32), np.zeros((count, points), np.uint8)
     flow, bit = np.empty(count, np.int32), np.empty(count, np.uint8)
     fill_tokens(leader, state, point, flows.of_row, flows.bit, np.empty_like(leader), table, copies, flow, bit)
+    again = np.flatnonzero(state == FOLDED)
     return Tokens(
-        row=table, copies=copies, flow=flow, bit=bit, ambiguous=np.zeros(count, np.bool_), unnumbered=unnumbered
-    )
+        row=table, copies=copies, flow=flow, bit=bit, ambiguous=np.zeros(count, np.bool_), unnumbered=unnumbered,
+        repeats=np.stack((again, leader[again].astype(np.int64)), axis=1),
+    )  # fmt: skip
 
 
 def _renumbered(

@@ -280,8 +280,15 @@ def _next(result: Result, directory: str, *, merged: bool) -> list[str]:
     if directory:
         lines += [
             "",
+            *_stories(result, directory.rstrip("/")),
             f" {directory.rstrip('/')}/  result.json  report.txt" + ("  merged.pcapng" if merged else ""),
         ]
         if not merged:
             lines.append(f" all packets on one clock:  vanishpoint merge {directory.rstrip('/')}")
     return lines
+
+
+def _stories(result: Result, directory: str) -> list[str]:
+    """Name the commands that tell of one packet."""
+    there = [("packet that vanished", "--vanished", result.vanished), ("reset", "--reset", result.resets)]
+    return [f" who saw what of the first {w}:  vanishpoint explain {directory} {o} 1" for w, o, found in there if found]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import subprocess
 from collections import Counter
@@ -17,19 +16,7 @@ from orchestrator.pcap.reader import read_capture
 from orchestrator.pcap.writer import Contents, Form, write_capture
 from tests.support.corpus import corpus_files, needs_corpus
 from tests.support.read_pcapng import read
-from tests.support.wire import ACK, PSH, RST, SYN, Packet, write_pcap
-
-START = 1_700_000_000 * 10**9
-MS = 10**6
-SERVER_BEHIND = 3_600 * 10**9
-CLIENT, SERVER = ("192.0.2.1", 40000), ("198.51.100.2", 80)
-NAMES = ("client", "gateway", "server")
-HIDDEN = 11
-"""Passed the gateway, whose capture missed it."""
-LOST = 7
-"""Vanished between gateway and server, and was sent again as 30."""
-TWICE = 20
-"""Seen twice at the gateway."""
+from tests.support.three_points import HIDDEN, LOST, MS, NAMES, SERVER_BEHIND, TWICE, story, write_story
 
 
 def tshark(path, *arguments, fields=()):
@@ -44,44 +31,10 @@ def capinfos(path):
     return subprocess.run(["capinfos", "-M", str(path)], check=True, capture_output=True, text=True).stdout
 
 
-def packet(way, ip_id, seq, ack, payload=b"", flags=ACK | PSH):
-    (src, sport), (dst, dport) = (CLIENT, SERVER) if way == "up" else (SERVER, CLIENT)
-    return Packet(src, dst, sport, dport, ip_id=ip_id, seq=seq, ack=ack, payload=payload, flags=flags, tsval=ip_id)
-
-
-def story():
-    """Yield (sent at, way, packet): a connection of 40 requests and answers; what was lost is sent again."""
-    yield START, "up", packet("up", 1, 0, 0, flags=SYN)
-    yield START + 5 * MS, "down", packet("down", 1001, 0, 1, flags=SYN | ACK)
-    yield START + 10 * MS, "up", packet("up", 2, 1, 1, flags=ACK)
-    for k in range(3, 43):
-        at = START + 20 * MS * k
-        seq, ack = 1 + 10 * (k - 3), 1 + 20 * (k - 3)
-        yield at, "up", packet("up", k, seq, ack, bytes([k]) * 10)
-        if k == LOST:
-            yield at + 12 * MS, "up", packet("up", 100, seq, ack, bytes([k]) * 10)
-        yield at + 16 * MS, "down", packet("down", 1000 + k, ack, seq + 10, bytes([k]) * 20)
-    yield START + 2_000 * MS, "down", packet("down", 2000, 801, 401, flags=RST | ACK)
-
-
 @pytest.fixture
 def captures(tmp_path):
-    """The story at three points, the middle one big-endian and compressed, the last an hour behind."""
-    files = {name: [] for name in NAMES}
-    for at, way, what in story():
-        for hops, name in enumerate(NAMES if way == "up" else NAMES[::-1]):
-            here = (at + hops * MS - (SERVER_BEHIND if name == "server" else 0), what.hop(hops).bytes())
-            if name == "gateway" and what.ip_id == HIDDEN:
-                continue
-            if name == "server" and what.ip_id == LOST:
-                continue
-            files[name].append(here)
-            if name == "gateway" and what.ip_id == TWICE:
-                files[name].append((here[0] + 1_000, here[1]))
-    paths = {name: write_pcap(tmp_path / f"{name}.pcap", sorted(r), big=name == "gateway") for name, r in files.items()}
-    packed = tmp_path / "gateway.pcap.gz"
-    packed.write_bytes(gzip.compress(paths["gateway"].read_bytes()))
-    return {**paths, "gateway": packed}, {name: sorted(r) for name, r in files.items()}
+    """The story at three points."""
+    return write_story(tmp_path)
 
 
 @pytest.fixture
@@ -153,6 +106,7 @@ def test_clock_and_counters_stand_at_each_interface(written):
         ("#VANISHED", "gateway", str(LOST), "last seen here, not at server"),
         ("#UNSEEN", "client", str(HIDDEN), "at gateway, whose capture missed it"),
         ("#RST-ORIGIN", "server", "2000", "first seen here"),
+        ("#DUPLICATE", "gateway", str(TWICE), "of frame "),
     ],
 )
 def test_frames_that_somebody_looks_for_can_be_filtered(written, tag, point, ip_id, says):

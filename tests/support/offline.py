@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.archive.layout import RunDirectory
-from orchestrator.pipeline import analyse, open_offline
+from orchestrator.intake import open_offline
+from orchestrator.pipeline import analyse
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings, strategies as st
 
 from orchestrator.archive.layout import RunDirectory
-from orchestrator.pipeline import analyse, open_offline
+from orchestrator.intake import open_offline
+from orchestrator.pipeline import analyse
 from tests.support.offline import analyse_files
 from tests.support.pathsim.cases import Case, Devices, Point, make
 from tests.support.pathsim.found import FOUND

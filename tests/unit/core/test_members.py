@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 
 from orchestrator.archive.layout import RunDirectory
 from orchestrator.core.members import find_members
+from orchestrator.intake import open_offline
 from orchestrator.model.columns import Packets
 from orchestrator.model.side_by_side import number_members
 from orchestrator.pcap.reader import read_capture
-from orchestrator.pipeline import analyse, open_offline
+from orchestrator.pipeline import analyse
 from tests.support.offline import analyse_files
 from tests.support.pathsim.cases import Case, Point, make
 from tests.support.pathsim.strategies import cases

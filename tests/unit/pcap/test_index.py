@@ -10,9 +10,10 @@ import pytest
 
 from orchestrator.archive.layout import RunDirectory
 from orchestrator.errors import CaptureFileError
+from orchestrator.intake import open_offline
 from orchestrator.pcap.index import index_points
 from orchestrator.pcap.reader import read_capture
-from orchestrator.pipeline import analyse, open_offline
+from orchestrator.pipeline import analyse
 from tests.support.shells import ethernet
 from tests.support.wire import Packet, write_pcap
 
