@@ -119,22 +119,27 @@ def _take_apart(packets: Packets, point: NDArray[np.uint8], points: int, group: 
     table = packets.take(origin)
     pieces = np.flatnonzero(count[origin] > 1)
     from_row = origin[pieces]
-    _cut(table, pieces, number[pieces], count[from_row], piece_of[from_row])
+    counting = np.zeros(len(packets), np.bool_)
+    counting[rows] = _is_counting(packets.ip_id[rows], way)
+    _cut(table, pieces, number[pieces], count[from_row], piece_of[from_row], counting[from_row])
     return _Cut(packets=table, point=point[origin], origin=origin, supers=supers)
 
 
 def _cut(
     table: Packets, pieces: NDArray[np.int64], number: NDArray[np.int64], count: NDArray[np.int64],
-    size: NDArray[np.int64],
+    size: NDArray[np.int64], counting: NDArray[np.bool_],
 ) -> None:  # fmt: skip
-    """Give the rows *pieces* of *table* the fields that each wire segment of *size* has; changes *table*."""
+    """Give the rows *pieces* of *table* the fields that each wire segment of *size* has; changes *table*.
+
+    Args: *counting* says of which the sender counts identifications, so that a zero is one of them.
+    """
     whole = table.payload[pieces].astype(np.int64)
     offset = number * size
     is_last, is_first = number == count - 1, number == 0
     table.seq[pieces] += offset.astype(np.uint32)
     table.payload[pieces] = np.minimum(size, whole - offset).astype(np.uint32)
     table.kept[pieces] = np.clip(table.kept[pieces] - offset, 0, table.payload[pieces]).astype(np.uint32)
-    numbered = table.ip_id[pieces] != 0
+    numbered = counting | (table.ip_id[pieces] != 0)
     table.ip_id[pieces] += np.where(numbered, number, 0).astype(np.uint16)
     flags = table.flags[pieces]
     flags &= np.where(is_last, 0xFF, 0xFF ^ (PSH | FIN)).astype(np.uint8)
@@ -145,6 +150,13 @@ def _cut(
     table.residue[pieces] = 0  # of the whole frame, hence of none of its pieces
     for column in (table.digest, table.brief):
         column[pieces[~is_first]] = 0  # of the start of the frame, hence of its first piece alone
+
+
+def _is_counting(ip_id: NDArray[np.uint16], way: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Say of data segments whether most of their direction have an identification other than zero."""
+    total, numbered = np.bincount(way), np.bincount(way, weights=ip_id != 0)
+    counting: NDArray[np.bool_] = (2 * numbered > total)[way]
+    return counting
 
 
 def _survey(

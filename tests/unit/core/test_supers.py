@@ -70,3 +70,17 @@ def test_a_full_segment_that_was_lost_is_whole_where_it_was_seen():
     packets, point = table(sorted(rows, key=lambda row: row[0]))
 
     assert split_supers(packets, point, 2).supers.tolist() == [0, 0]
+
+
+def test_identifications_are_counted_on_across_zero():
+    """A counter wraps: a frame that begins with zero is numbered on; a sender that never counts stays at zero."""
+    host = [(0, 0, 0, 8, SYN), (0, 1, 2 * 1448, 0, ACK), (0, 2897, 2 * 1448, 0, ACK), (0, 5793, 1448, 0, ACK)]
+    wire = [(1, 0, 0, 8, SYN), *((1, 1 + 1448 * k, 1448, 0, ACK) for k in range(5))]
+    for numbers in ((65_533, 65_534, 0, 2, 65_533, 65_534, 65_535, 0, 1, 2), (0,) * 10):
+        packets, point = table([*host, *wire])
+        packets.ip_id[:] = numbers
+
+        split = split_supers(packets, point, 2)
+
+        seen = [split.packets.ip_id[split.point == k].tolist() for k in (0, 1)]
+        assert seen[0] == seen[1]
