@@ -267,7 +267,8 @@ def _conclude(stage: _Stage) -> Result:
         findings=tuple(findings), warnings=(*warnings, *(plan.notes if plan else ())), window=window,
         ticket=plan.ticket if plan else None,
         expect=hold_against(plan.expect, analysis.segments, analysis.resets) if plan else (),
-        series=tuple(analysis.series),
+        series=tuple(analysis.series), connections=tuple(analysis.connections),
+        connections_in_all=analysis.connections_in_all,
     )  # fmt: skip
 
 

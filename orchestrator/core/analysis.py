@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.core.align import Edge, align_clocks, exchange_bounds
+from orchestrator.core.analyses.connections import list_connections
 from orchestrator.core.analyses.copies import count_resends, trace_copies
 from orchestrator.core.analyses.coverage import measure_coverage
 from orchestrator.core.analyses.outer import infer_outer
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from orchestrator.core.verdicts import Verdicts
     from orchestrator.model.clock import ClockModel
     from orchestrator.model.columns import Run
+    from orchestrator.model.connection import Connection
     from orchestrator.model.finding import Burst, Reset, SegmentRow, Undecided
     from orchestrator.model.measures import Coverage
     from orchestrator.model.plan import PlannedPath, SegmentLabel
@@ -106,6 +108,8 @@ class Analysis:
     attempts: list[Attempt] = field(default_factory=list)
     series: list[Series] = field(default_factory=list)
     series_losses: list[SeriesLoss] = field(default_factory=list)
+    connections: list[Connection] = field(default_factory=list)
+    connections_in_all: int = 0
     suggested_order: tuple[str, ...] | None = None
     order_warning: str | None = None
 
@@ -209,6 +213,7 @@ def _measure(
     add_survival(scene, copies, found.segments)
     _count_births(found.segments, found.resets)
     found.bursts = find_bursts(found.resets, tokens, packets, verdicts)
+    found.connections, found.connections_in_all = list_connections(scene, copies, found.resets)
 
 
 def _judged(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from orchestrator.model.clock import ClockModel
+    from orchestrator.model.connection import Connection
     from orchestrator.model.finding import Burst, Expected, Finding, Headline, Reset, SegmentRow, Undecided, Vanished
     from orchestrator.model.measures import Coverage
     from orchestrator.model.run import FileRecord
@@ -72,6 +73,9 @@ class Result:
     expect: tuple[Expected, ...] = ()
     series: tuple[Series, ...] = ()
     """Numbers in the clear of encrypted and media packets."""
+    connections: tuple[Connection, ...] = ()
+    connections_in_all: int = 0
+    """More than there are entries, where there are very many."""
     suggested_order: tuple[str, ...] | None = None
     """A path order that the packets speak for, where the given one is contradicted beyond doubt."""
     order_warning: str | None = None

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from orchestrator.model.changes import Modification
     from orchestrator.model.clock import ClockModel
+    from orchestrator.model.connection import Connection, Half
     from orchestrator.model.finding import FlowKey, Reset, SegmentRow, Vanished
     from orchestrator.model.measures import Delay, Mechanism, Reordering, Resends, Survival
     from orchestrator.model.result import PointResult, Result
@@ -65,6 +66,8 @@ def result_document(result: Result, *, version: str, generated_ns: int) -> dict[
         "precursors": [],
         "translations": [{"from": a, "to": b, "inside": i, "outside": o} for a, b, i, o in result.translations],
         "series": [_series(s) for s in result.series],
+        "connections": [_connection(c) for c in result.connections],
+        "connections_in_all": result.connections_in_all,
         "findings": [
             {
                 "id": f.id, "kind": f.kind, "verdict": f.verdict, "statement": f.statement,
@@ -167,6 +170,20 @@ def _series(s: Series) -> dict[str, Any]:
         ],
         "vanished": [{"from": near, "to": far, "packets": n} for near, far, n in s.vanished],
     }  # fmt: skip
+
+
+def _connection(c: Connection) -> dict[str, Any]:
+    return {
+        **_flow(c.flow), "elsewhere": {point: _flow(flow) for point, flow in c.elsewhere},
+        "first": timestamp(c.first_ns), "last": timestamp(c.last_ns), "opened": c.opened, "closed": c.closed,
+        "closed_by": c.closed_by, "origin": c.origin, "client": _half(c.client), "server": _half(c.server),
+        "handshake": [{"point": h.point, "server_ns": h.server_ns, "client_ns": h.client_ns} for h in c.handshake],
+        "idle_ns": c.idle_ns, "idle_at": timestamp(c.idle_at_ns) if c.idle_ns else None,
+    }  # fmt: skip
+
+
+def _half(half: Half) -> dict[str, int]:
+    return {"packets": half.packets, "bytes": half.bytes, "resent": half.resent, "vanished": half.vanished}
 
 
 def _series_loss(s: SeriesLoss | None) -> dict[str, Any] | None:

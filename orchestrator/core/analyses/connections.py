@@ -1,0 +1,248 @@
+"""List the connections of a run: who opened, who closed, what each end sent, how long the opening took where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from orchestrator.core.analyses.connections_kernels import (
+    AGAIN,
+    ANSWERS,
+    CARRIES,
+    FINISHES,
+    GONE,
+    OPENS,
+    RESETS,
+    part_connections,
+    walk_connections,
+)
+from orchestrator.core.analyses.copies_kernels import AGAIN as RESENT
+from orchestrator.core.analyses.handshakes import time_handshakes
+from orchestrator.core.analyses.resets import flow_key
+from orchestrator.core.routes import REVERSE
+from orchestrator.core.sort import stable_order
+from orchestrator.model.columns import ACK, FIN, RST, SYN, TCP, UDP
+from orchestrator.model.connection import Closed, Connection, Half, Opened
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from orchestrator.core.analyses.copies import Copies
+    from orchestrator.core.analyses.scene import Scene
+    from orchestrator.model.finding import FlowKey, Origin, Reset, Side
+
+MOST_CONNECTIONS = 2_000
+"""Each costs as much as a thousand packets."""
+NOBODY = -1
+FARTHEST = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Walk:
+    """Arrays by connection; places are of the packets that were walked."""
+
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    idle: NDArray[np.int64]
+    idle_at: NDArray[np.int64]
+    opener: NDArray[np.int64]
+    answer: NDArray[np.int64]
+    closer: NDArray[np.int64]
+    reset: NDArray[np.int64]
+    packets: NDArray[np.int64]
+    """By connection and side, as are the following."""
+    resent: NDArray[np.int64]
+    lost: NDArray[np.int64]
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
+    done: NDArray[np.int64]
+
+
+def list_connections(scene: Scene, copies: Copies, resets: Sequence[Reset]) -> tuple[list[Connection], int]:
+    """Return connections in the order of their beginning, and how many there are.
+
+    Of more than MOST_CONNECTIONS those in which something went wrong are kept first, then the largest.
+    """
+    packets, tokens, verdicts = scene.packets, scene.tokens, scene.verdicts
+    first = tokens.first_row
+    token = np.flatnonzero(np.isin(packets.protocol[first], (TCP, UDP)) & (packets.fragment[first] == 0))
+    if not len(token):
+        return [], 0
+    stream, time = verdicts.stream[token], verdicts.time_ns[token]
+    deed = _deeds(scene, copies, token)
+    pair = stream >> 1
+    order = stable_order(time, pair)
+    number = np.empty(len(token), np.int64)
+    count = part_connections(order, pair, deed, packets.seq[first[token]], number)
+    side = (stream & 1).astype(np.uint8)
+    walk = _walk(order, number, side, deed, time, _reach(scene, token), count)
+    chosen = _chosen(walk)
+    begins = np.searchsorted(number[order], np.arange(count + 1))
+    client = _client_side(scene, token[order[begins[:-1]]], side[order[begins[:-1]]], side, walk)
+    members = [order[begins[n] : begins[n + 1]] for n in chosen.tolist()]
+    origins = {(scene.names.index(r.first_seen), r.frames[0][1][0]): r.origin for r in resets}
+    found = [
+        _connection(scene, walk, n, int(client[n]), token, token[part], side[part], deed[part], origins)
+        for n, part in zip(chosen.tolist(), members, strict=True)
+    ]
+    return found, count
+
+
+def _deeds(scene: Scene, copies: Copies, token: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return what each packet does."""
+    packets, first = scene.packets, scene.tokens.first_row[token]
+    tcp = packets.protocol[first] == TCP
+    flags = np.where(tcp, packets.flags[first], 0)
+    opens = (flags & SYN) > 0
+    answers = opens & ((flags & ACK) > 0)
+    return (
+        np.where(opens & ~answers, OPENS, 0) | np.where(answers, ANSWERS, 0)
+        | np.where((flags & FIN) > 0, FINISHES, 0) | np.where((flags & RST) > 0, RESETS, 0)
+        | np.where(packets.payload[first] > 0, CARRIES, 0)
+        | np.where((copies.found[token] & RESENT) > 0, AGAIN, 0)
+        | np.where(scene.verdicts.claims()[token], GONE, 0)
+    ).astype(np.uint8)  # fmt: skip
+
+
+def _reach(scene: Scene, token: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where the data of each packet begins and ends; SYN and FIN take a place and are no data."""
+    first = scene.tokens.first_row[token]
+    begin = scene.verdicts.start[token] + ((scene.packets.flags[first] & SYN) > 0)
+    return begin, begin + scene.packets.payload[first]
+
+
+def _walk(
+    order: NDArray[np.int64], number: NDArray[np.int64], side: NDArray[np.uint8], deed: NDArray[np.uint8],
+    time: NDArray[np.int64], reach: tuple[NDArray[np.int64], NDArray[np.int64]], count: int,
+) -> _Walk:  # fmt: skip
+    walk = _Walk(
+        first=np.zeros(count, np.int64), last=np.zeros(count, np.int64), idle=np.zeros(count, np.int64),
+        idle_at=np.zeros(count, np.int64), opener=np.full(count, NOBODY), answer=np.full(count, NOBODY),
+        closer=np.full(count, NOBODY), reset=np.full(count, NOBODY), packets=np.zeros((count, 2), np.int64),
+        resent=np.zeros((count, 2), np.int64), lost=np.zeros((count, 2), np.int64),
+        low=np.full((count, 2), FARTHEST), high=np.full((count, 2), -FARTHEST), done=np.zeros((count, 2), np.int64),
+    )  # fmt: skip
+    walk_connections(
+        order, number, side, deed, time, *reach, walk.first, walk.last, walk.idle, walk.idle_at, walk.opener,
+        walk.answer, walk.closer, walk.reset, walk.packets, walk.resent, walk.lost, walk.low, walk.high, walk.done,
+    )  # fmt: skip
+    return walk
+
+
+def _chosen(walk: _Walk) -> NDArray[np.int64]:
+    """Return the connections to list, in the order of their beginning."""
+    count = len(walk.first)
+    unanswered = (walk.opener >= 0) & (walk.answer < 0)
+    wrong = walk.lost.any(axis=1) | (walk.reset >= 0) | unanswered
+    kept = np.lexsort((-walk.packets.sum(axis=1), ~wrong))[:MOST_CONNECTIONS] if count > MOST_CONNECTIONS else (
+        np.arange(count)
+    )  # fmt: skip
+    return kept[np.argsort(walk.first[kept], kind="stable")]
+
+
+def _client_side(
+    scene: Scene, leading: NDArray[np.int64], led_by: NDArray[np.uint8], side: NDArray[np.uint8], walk: _Walk
+) -> NDArray[np.uint8]:
+    """Return by connection which side is the client: who opened, else who did not answer, else as the paths say.
+
+    Args: *leading* is the first token of each, *led_by* its side.
+    """
+    client = led_by ^ (scene.routes.direction[leading] == REVERSE).astype(np.uint8)
+    client = np.where(walk.answer >= 0, side[walk.answer] ^ 1, client)
+    return np.where(walk.opener >= 0, side[walk.opener], client).astype(np.uint8)
+
+
+def _connection(
+    scene: Scene, walk: _Walk, n: int, client: int, token: NDArray[np.int64], mine: NDArray[np.int64],
+    side: NDArray[np.uint8], deed: NDArray[np.uint8], origins: dict[tuple[int, int], Origin],
+) -> Connection:  # fmt: skip
+    """Describe one connection; *mine* are its tokens, side and deed theirs."""
+    tcp = int(scene.packets.protocol[scene.tokens.first_row[mine[0]]]) == TCP
+    flow, elsewhere = _addresses(scene, mine, side == client)
+    closed, closed_by = _closing(walk, n, client, mine, token, side, deed)
+    halves = [_half(scene, walk, n, s, mine[side == s], tcp=tcp) for s in (client, 1 - client)]
+    return Connection(
+        flow=flow, elsewhere=elsewhere, first_ns=int(walk.first[n]), last_ns=int(walk.last[n]),
+        opened=_opening(walk, n, tcp=tcp), closed=closed, closed_by=closed_by,
+        origin=_origin(scene, int(token[walk.reset[n]]), origins) if closed == "reset" else None,
+        client=halves[0], server=halves[1], handshake=time_handshakes(scene, mine, side == client, deed),
+        idle_ns=int(walk.idle[n]), idle_at_ns=int(walk.idle_at[n]),
+    )  # fmt: skip
+
+
+def _opening(walk: _Walk, n: int, *, tcp: bool) -> Opened:
+    if not tcp:
+        return "datagrams"
+    if walk.answer[n] >= 0:
+        return "handshake"
+    if walk.opener[n] < 0:
+        return "mid-stream"
+    answered = walk.packets[n].min() > 0
+    return "refused" if answered and walk.reset[n] >= 0 else "mid-stream" if answered else "unanswered"
+
+
+def _closing(
+    walk: _Walk, n: int, client: int, mine: NDArray[np.int64], token: NDArray[np.int64], side: NDArray[np.uint8],
+    deed: NDArray[np.uint8],
+) -> tuple[Closed, Side]:  # fmt: skip
+    """Return how it ended, and at whose wish."""
+    if walk.closer[n] < 0:
+        return "open", "unknown"
+    place = int(np.flatnonzero(mine == token[walk.closer[n]])[0])
+    by: Side = "client" if int(side[place]) == client else "server"
+    if deed[place] & RESETS or (walk.reset[n] >= 0 and not walk.done[n].all()):
+        if not deed[place] & RESETS:
+            place = int(np.flatnonzero(mine == token[walk.reset[n]])[0])
+            by = "client" if int(side[place]) == client else "server"
+        return "reset", by
+    return ("fin" if walk.done[n].all() else "half"), by
+
+
+def _half(scene: Scene, walk: _Walk, n: int, side: int, mine: NDArray[np.int64], *, tcp: bool) -> Half:
+    if tcp:
+        size = max(int(walk.high[n, side] - walk.low[n, side]), 0) if walk.high[n, side] > -FARTHEST else 0
+    else:
+        size = int(scene.packets.payload[scene.tokens.first_row[mine]].sum())
+    return Half(
+        packets=int(walk.packets[n, side]),
+        bytes=size,
+        resent=int(walk.resent[n, side]),
+        vanished=int(walk.lost[n, side]),
+    )  # fmt: skip
+
+
+def _origin(scene: Scene, token: int, origins: dict[tuple[int, int], Origin]) -> Origin:
+    """Return what the reset *token* was found to be; those beyond the most that are looked into stay unknown."""
+    for point in range(scene.tokens.row.shape[1]):
+        row = int(scene.tokens.row[token, point])
+        if row >= 0 and (point, int(scene.frames[row])) in origins:
+            return origins[point, int(scene.frames[row])]
+    return "unknown"
+
+
+def _addresses(
+    scene: Scene, mine: NDArray[np.int64], from_client: NDArray[np.bool_]
+) -> tuple[FlowKey, tuple[tuple[str, FlowKey], ...]]:
+    """Return the ends as the first point on the way from the client knows them, and points that know others."""
+    rows = scene.tokens.row[mine]
+    seen = rows >= 0
+    example = rows[np.argmax(seen, axis=0), np.arange(rows.shape[1])]
+    points = np.flatnonzero(seen.any(axis=0))
+    back = scene.routes.direction[mine[0]] == REVERSE
+    near = points[-1] if bool(back) == bool(from_client[0]) else points[0]
+    keys = {}
+    for point in points.tolist():
+        if point == near or scene.packets.flow[example[point]] != scene.packets.flow[example[near]]:
+            key = flow_key(scene.packets, int(example[point]))
+            forward = from_client[int(np.argmax(seen[:, point]))]
+            keys[point] = key if forward else _turned(key)
+    own = keys.pop(int(near))
+    return own, tuple((scene.names[p], key) for p, key in keys.items())
+
+
+def _turned(key: FlowKey) -> FlowKey:
+    return type(key)(protocol=key.protocol, src=key.dst, sport=key.dport, dst=key.src, dport=key.sport)

@@ -1,0 +1,62 @@
+"""Connections and datagram flows, as all points together saw them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from orchestrator.model.finding import FlowKey, Origin, Side
+
+Opened = Literal["handshake", "unanswered", "refused", "mid-stream", "datagrams"]
+"""SYN and SYN-ACK were seen; nothing answered the SYN; a reset did; it was there before; there is nothing to open."""
+Closed = Literal["fin", "half", "reset", "open"]
+"""Both ends finished; one did; a reset ended it; neither was seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Half:
+    """What one end sent."""
+
+    packets: int
+    bytes: int
+    """Reach of its byte stream as far as it was seen; of datagrams, their payload."""
+    resent: int
+    """Packets with data that was sent before."""
+    vanished: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handshake:
+    """The opening as one point saw it; differences between neighbours are the round trips of the segment between."""
+
+    point: str
+    server_ns: int | None
+    """From the last SYN before the SYN-ACK to that: round trip beyond this point, towards the server."""
+    client_ns: int | None
+    """From the SYN-ACK to the ACK: round trip beyond this point, towards the client."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """One TCP connection, or all datagrams between two ports."""
+
+    flow: FlowKey
+    """From client to server, as the point nearest to the client knows them."""
+    elsewhere: tuple[tuple[str, FlowKey], ...]
+    """Points that know it by other addresses."""
+    first_ns: int
+    last_ns: int
+    opened: Opened
+    closed: Closed
+    closed_by: Side
+    """Whose FIN or reset came first."""
+    origin: Origin | None
+    """Of that reset, as it was located; None where none closed it."""
+    client: Half
+    server: Half
+    handshake: tuple[Handshake, ...]
+    idle_ns: int
+    """The longest time without any packet."""
+    idle_at_ns: int
+    """When that began."""
