@@ -39,7 +39,7 @@ def _describe_tcp(packets: Packets, row: int, base: tuple[int | None, int | None
     words = [name for flag, name in SIGNALS if flags & flag]
     if size:
         words.append(f"data {begin:,}:{begin + size:,} ({size:,} bytes)")
-    elif words:
+    elif words and not flags & SYN:
         words.append(f"at {begin:,}")
     if flags & ACK and (not size or words[:-1]):
         words.append(f"ack {relative(int(packets.ack[row]), base[1]):,}")

@@ -61,7 +61,7 @@ def _packet(story: Story) -> Iterator[str]:
     if not story.sightings:
         return
     yield ""
-    width = max(map(len, story.points))
+    width = max(len("point"), *map(len, story.points))
     yield f" {'point'.ljust(width)}  {'seen (UTC)'.ljust(29)}  {'after the first'.ljust(24)}  TTL  frame"
     for sighting in story.sightings:
         yield f" {sighting.point.ljust(width)}  {_sighted(sighting)}"

@@ -147,7 +147,7 @@ def test_a_connection_behind_a_translator_is_one(tmp_path, capsys):
     steps = document["steps"]
 
     assert len(steps) + document["left_out"] == len(sent)
-    assert {s["direction"] for s in steps if s["what"].startswith("SYN at 0 ack")} == {"back"}
+    assert {s["direction"] for s in steps if s["what"].startswith("SYN ack")} == {"back"}
     ways = {s["packet"]: s["direction"] for s in steps}
     assert sum(w == "there" for w in ways.values()) == sum(p.forward == first.forward for p in sent[: len(steps)])
     assert any(c.startswith("src ") for s in document["sightings"] for c in s["changed"])
