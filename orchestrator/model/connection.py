@@ -38,6 +38,16 @@ class Handshake:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """Small exchanges at equal distances."""
+
+    period_ns: int
+    beats: int
+    missed: int
+    """Beats that did not come between others that did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
     """One TCP connection, or all datagrams between two ports."""
 
@@ -60,3 +70,4 @@ class Connection:
     """The longest time without any packet."""
     idle_at_ns: int
     """When that began."""
+    heartbeat: Heartbeat | None

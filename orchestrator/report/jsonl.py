@@ -179,6 +179,9 @@ def _connection(c: Connection) -> dict[str, Any]:
         "closed_by": c.closed_by, "origin": c.origin, "client": _half(c.client), "server": _half(c.server),
         "handshake": [{"point": h.point, "server_ns": h.server_ns, "client_ns": h.client_ns} for h in c.handshake],
         "idle_ns": c.idle_ns, "idle_at": timestamp(c.idle_at_ns) if c.idle_ns else None,
+        "heartbeat": None if c.heartbeat is None else {
+            "period_ns": c.heartbeat.period_ns, "beats": c.heartbeat.beats, "missed": c.heartbeat.missed,
+        },
     }  # fmt: skip
 
 

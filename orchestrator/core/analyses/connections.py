@@ -20,6 +20,7 @@ from orchestrator.core.analyses.connections_kernels import (
 )
 from orchestrator.core.analyses.copies_kernels import AGAIN as RESENT
 from orchestrator.core.analyses.handshakes import time_handshakes
+from orchestrator.core.analyses.heartbeats import find_heartbeat
 from orchestrator.core.analyses.resets import flow_key
 from orchestrator.core.routes import REVERSE
 from orchestrator.core.sort import stable_order
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from orchestrator.core.analyses.copies import Copies
     from orchestrator.core.analyses.scene import Scene
+    from orchestrator.model.connection import Heartbeat
     from orchestrator.model.finding import FlowKey, Origin, Reset, Side
 
 MOST_CONNECTIONS = 2_000
@@ -170,7 +172,7 @@ def _connection(
         opened=_opening(walk, n, tcp=tcp), closed=closed, closed_by=closed_by,
         origin=_origin(scene, int(token[walk.reset[n]]), origins) if closed == "reset" else None,
         client=halves[0], server=halves[1], handshake=time_handshakes(scene, mine, side == client, deed),
-        idle_ns=int(walk.idle[n]), idle_at_ns=int(walk.idle_at[n]),
+        idle_ns=int(walk.idle[n]), idle_at_ns=int(walk.idle_at[n]), heartbeat=_heartbeat(scene, mine, deed),
     )  # fmt: skip
 
 
@@ -213,6 +215,13 @@ def _half(scene: Scene, walk: _Walk, n: int, side: int, mine: NDArray[np.int64],
         resent=int(walk.resent[n, side]),
         vanished=int(walk.lost[n, side]),
     )  # fmt: skip
+
+
+def _heartbeat(scene: Scene, mine: NDArray[np.int64], deed: NDArray[np.uint8]) -> Heartbeat | None:
+    """Return the heartbeat of one connection; what is sent again is no beat."""
+    data = mine[(deed & (CARRIES | AGAIN)) == CARRIES]
+    sizes = scene.packets.payload[scene.tokens.first_row[data]].astype(np.int64)
+    return find_heartbeat(scene.verdicts.time_ns[data], sizes)
 
 
 def _origin(scene: Scene, token: int, origins: dict[tuple[int, int], Origin]) -> Origin:
