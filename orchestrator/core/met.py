@@ -60,10 +60,11 @@ def _seen_at(packets: Packets, rows: NDArray[np.int32], clients: NDArray[np.uint
 
 
 def come_unseen(packets: Packets, tokens: Tokens, spans: Spans, verdicts: Verdicts) -> NDArray[np.bool_]:
-    """Say which claims accuse a segment that their flow crosses the other way without being seen behind it.
+    """Say which claims rest on the silence of points that their flow passes unseen.
 
-    What comes from there was there, in a shape that those points know as another flow, or by a way that they do not
-    watch; what goes there is then as invisible to them.
+    Where it crosses the segment the other way without being seen behind it: what comes from there was there, in a shape
+    that those points know as another flow, or by a way that they do not watch; what goes there is then as invisible to
+    them.  And where a point further on sees the flow, of which the silent one never saw anything.
     """
     found = np.zeros(len(tokens), np.bool_)
     claims = np.flatnonzero(verdicts.claims())
@@ -74,9 +75,13 @@ def come_unseen(packets: Packets, tokens: Tokens, spans: Spans, verdicts: Verdic
     last, back = verdicts.last_seen[claims, None], spans.back[claims, None]
     beyond = np.where(back, places < last, places > last)
     way = spans.way[claims]
-    nothing = ~((seen[way] | seen[way ^ 1]) & beyond).any(axis=1)
+    either = seen[way] | seen[way ^ 1]
+    nothing = ~(either & beyond).any(axis=1)
     comes = (seen[way ^ 1] & ~beyond).any(axis=1)
-    found[claims[nothing & comes]] = True
+    missing = verdicts.missing_at[claims]
+    behind = np.where(back, places < missing[:, None], places > missing[:, None])
+    passed_by = ~either[np.arange(len(claims)), missing] & (either & behind).any(axis=1)
+    found[claims[(nothing & comes) | passed_by]] = True
     return found
 
 

@@ -7,6 +7,16 @@ from tests.support.pathsim.taps import Clock
 from tests.support.pathsim.tcp import Stack
 
 FOUND: dict[str, Case] = {
+    "datagrams in pieces that one point cut too short to know behind a translator": Case(
+        seed=1,
+        points=4,
+        loss=(0.0, 0.0, 0.0, 0.005, 0.0),
+        jitter_us=5,
+        devices=Devices(nat=2, second_nat=3, mtu=(1500, 0, 0, 0, 1500)),
+        stack=Stack(window=4),
+        captures=(Point(), Point(), Point(shell="vxlan", snaplen=128), Point()),
+        traffic=Traffic(connections=0, turns=1, turn_bytes=500, pings=20, ping_bytes=2000, transfers=40),
+    ),
     "a first packet missed by a capture without counters": Case(
         seed=512461,
         points=4,
