@@ -123,6 +123,9 @@ class Reset:
     frames: tuple[tuple[str, tuple[int, ...]], ...]
     side: Side
     """On which side of the first point that saw it the claimed sender lies."""
+    supports: tuple[str, ...] = ()
+    against: tuple[str, ...] = ()
+    would_decide: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -257,6 +257,7 @@ def _reset(r: Reset) -> dict[str, Any]:
     return {
         "flow": _flow(r.flow), "time": timestamp(r.time_ns), "first_seen": r.first_seen, "seen": list(r.seen),
         "born": {"after": r.born_after, "before": r.born_before}, "origin": r.origin, "family": r.family,
-        "cause": r.cause, "confidence": r.confidence, "evidence": list(r.evidence), "side": r.side,
+        "cause": r.cause, "supports": list(r.supports), "against": list(r.against),
+        "would_decide": list(r.would_decide), "confidence": r.confidence, "evidence": list(r.evidence), "side": r.side,
         "frames": {point: list(frames) for point, frames in r.frames},
     }  # fmt: skip

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orchestrator.core.analyses.reset_causes import Cause, Signs, name_cause
 from orchestrator.core.mirrors import touch
 from orchestrator.core.misses import LONGEST_DELAY_NS
 from orchestrator.core.routes import FORWARD, REVERSE, UNKNOWN, address
@@ -119,12 +120,14 @@ def _reset(
     evidence.append(
         {"active": "made by a live socket", "stateless": "made without a socket"}.get(family, "maker unclear")
     )
+    cause = _cause(context, token, row, own, origin, family)
     side: Side = "client" if direction == FORWARD else "server" if direction == REVERSE else "unknown"
     return Reset(
         flow=flow_key(packets, row), time_ns=int(context.verdicts.time_ns[token]), first_seen=names[first],
         seen=tuple(names[p] for p in seen), born_after=None if after is None else names[after],
         born_before=names[first], origin=origin, family=family,
-        cause=_cause(context, token, row, own, origin, family), confidence=round(confidence, 4),
+        cause=cause.name, supports=cause.supports, against=cause.against, would_decide=cause.would_decide,
+        confidence=round(confidence, 4),
         evidence=tuple(evidence), side=side,
         frames=tuple((names[p], (int(frames[tokens.row[token, p]]),)) for p in seen),
     )  # fmt: skip
@@ -225,23 +228,25 @@ def _family(packets: Packets, row: int) -> Family:
     return "unknown"
 
 
-def _cause(context: _Context, token: int, row: int, own: NDArray[np.int64], origin: str, family: str) -> str:
-    """Name the cause where the packets before it leave one; otherwise unknown."""
-    packets, tokens = context.packets, context.tokens
+def _cause(context: _Context, token: int, row: int, own: NDArray[np.int64], origin: str, family: str) -> Cause:
+    """Gather the signs around a reset and name its cause."""
+    packets, tokens, times = context.packets, context.tokens, context.verdicts.time_ns
     other = context.same_way(int(context.way[token]) ^ 1)
-    first = tokens.first_row
-    before = other[context.verdicts.time_ns[other] <= context.verdicts.time_ns[token]]
+    first, now = tokens.first_row, times[token]
+    before = other[times[other] <= now]
     only_syn = len(before) > 0 and bool(((packets.flags[first[before]] & (SYN | ACK)) == SYN).all())
-    if only_syn and not len(own) and int(packets.flags[row]) & ACK:
-        return {"network": "firewall-reject", "endpoint": "closed-port"}.get(origin, "connection-refused")
-    if origin == "endpoint" and family == "active":
-        return "application-abort"
-    finished = bool((packets.flags[first[own]] & FIN).any())
-    if origin == "endpoint" and family == "stateless" and finished:
-        return "data-after-close"
-    if origin == "network":
-        return "made-in-the-network"
-    return "unknown"
+    fins = own[(times[own] <= now) & ((packets.flags[first[own]] & FIN) != 0)]
+    late = before[times[before] >= times[fins].min()] if len(fins) else before[:0]
+    new = packets.seq[first[own]].astype(np.int64) - int(packets.seq[row])
+    # Farther on than the reset itself: what was sent again, or merely overtaken by it, proves nothing.
+    more = (times[own] > now + LONGEST_DELAY_NS) & (packets.payload[first[own]] > 0) & (new > 0)
+    return name_cause(
+        Signs(
+            origin=origin, family=family, ttl=int(packets.ttl[row]),
+            answers_syn=only_syn and not len(own) and bool(int(packets.flags[row]) & ACK), finished=bool(len(fins)),
+            data_after_fin=int((packets.payload[first[late]] > 0).sum()), sent_after=int(more.sum()),
+        )
+    )  # fmt: skip
 
 
 def find_bursts(resets: Sequence[Reset], tokens: Tokens, packets: Packets, verdicts: Verdicts) -> list[Burst]:
