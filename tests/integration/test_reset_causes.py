@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.offline import analyse_files
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+
+
+def captured(name: str) -> Path:
+    found = sorted(DATA.rglob(name)) if DATA.is_dir() else []
+    if not found:
+        pytest.skip("needs the reference captures")
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "foreign", "own"), [("rst-inject-rae.pcap", 1, 2), ("*debug-s13.pcap", 2, 1), ("bug-2769*.pcap", 4, 1)]
+)
+def test_a_reset_with_a_foreign_ttl_accuses_no_host(tmp_path, name, foreign, own):
+    resets = analyse_files(tmp_path, {"gate": captured(name)}).resets
+    strange = [r for r in resets if any("where its claimed" in e for e in r.evidence)]
+    assert (len(strange), len(resets) - len(strange)) == (foreign, own)
+    assert {(r.origin, r.cause) for r in strange} == {("unknown", "unknown")}
+    assert all(r.against and r.would_decide for r in strange)
+
+
+def test_closes_of_a_client_are_no_fault_of_the_network(tmp_path):
+    resets = analyse_files(tmp_path, {"gate": captured("disorder.pcap")}).resets
+    assert {r.origin for r in resets} == {"endpoint"}
