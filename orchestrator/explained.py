@@ -72,7 +72,7 @@ def _focus(table: Table, analysis: Analysis, asked: Asked) -> _Focus | None:
     if asked.reset is not None:
         reset = _numbered(analysis.resets, asked.reset, "reset")
         title = f"reset {asked.reset:,} of {len(analysis.resets):,}   {reset.flow}"
-        return _Focus(int(table.resets[asked.reset - 1]), title, (_of_reset(reset), *reset.evidence))
+        return _Focus(int(table.resets[asked.reset - 1]), title, (_of_reset(reset), *reset.evidence, *_cause_of(reset)))
     if asked.vanished is not None:
         gone = _numbered(analysis.vanished, asked.vanished, "vanished packet")
         title = f"vanished packet {asked.vanished:,} of {len(analysis.vanished):,}   {gone.flow}"
@@ -120,6 +120,17 @@ def _of_reset(reset: Reset) -> str:
         f"first seen at {reset.first_seen}; {born}; origin {reset.origin}, family {reset.family}, cause {reset.cause},"
         f" confidence {reset.confidence:.4g}"
     )
+
+
+def _cause_of(reset: Reset) -> list[str]:
+    """Return what speaks for the cause of a reset, what against it, and what would decide."""
+    return [
+        f"{what}: {text}"
+        for what, texts in (
+            (f"for {reset.cause}", reset.supports), ("against it", reset.against), ("would decide", reset.would_decide),
+        )
+        for text in texts
+    ]  # fmt: skip
 
 
 def _of_loss(gone: Vanished) -> str:

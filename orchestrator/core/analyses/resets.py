@@ -237,8 +237,8 @@ def _cause(context: _Context, token: int, row: int, own: NDArray[np.int64], orig
     only_syn = len(before) > 0 and bool(((packets.flags[first[before]] & (SYN | ACK)) == SYN).all())
     fins = own[(times[own] <= now) & ((packets.flags[first[own]] & FIN) != 0)]
     late = before[times[before] >= times[fins].min()] if len(fins) else before[:0]
-    new = packets.seq[first[own]].astype(np.int64) - int(packets.seq[row])
-    # Farther on than the reset itself: what was sent again, or merely overtaken by it, proves nothing.
+    new = (packets.seq[first[own]] - packets.seq[row]).view(np.int32)  # sequence numbers wrap
+    # farther on than the reset itself: what was sent again, or merely overtaken by it, proves nothing
     more = (times[own] > now + LONGEST_DELAY_NS) & (packets.payload[first[own]] > 0) & (new > 0)
     return name_cause(
         Signs(
