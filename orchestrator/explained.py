@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Entry = TypeVar("Entry")
 MOST_STEPS = 200
+"""Of a whole connection; around one packet as many as were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def explain(table: Table, analysis: Analysis, asked: Asked) -> tuple[Story, int]
     place = None if focus is None else int(np.flatnonzero(grid.token == table.token[focus.row])[0])
     fates = _fates(table, analysis, grid)
     events = stand_out(table.packets, grid, np.array(list(fates), np.int64)) if place is None else np.array([place])
-    chosen = with_context(events, len(grid.token), asked.context)[:MOST_STEPS]
+    chosen = with_context(events, len(grid.token), asked.context)[: MOST_STEPS if place is None else None]
     shown = 0 if place is None else place
     story = Story(
         title=focus.title if focus else f"{len(grid.token):,} packets   {flow_key(table.packets, int(grid.first[0]))}",

@@ -102,6 +102,24 @@ def test_a_frame_by_its_number(case, capsys):
     assert any("id" in line and str(TWICE) in line for line in document["decoded"])
 
 
+def test_as_much_around_a_packet_as_is_asked_for(tmp_path, capsys):
+    """The packet in question is never cut off, however long its connection; of a whole one that stands out, 200."""
+    records = [
+        (START + k * MS, Packet("192.0.2.1", "192.0.2.2", 1, 2, ip_id=k + 1, seq=9 * k, payload=bytes(9)).bytes())
+        for k in range(700)
+    ]
+    files = [write_pcap(tmp_path / f"{n}.pcap", [(at + s, d) for at, d in records]) for n, s in (("a", 0), ("b", MS))]
+    points = [a for name, path in zip("ab", files, strict=True) for a in ("--point", f"{name}={path}")]
+    assert main(["analyse", *points, "--out", str(tmp_path / "case")]) == 0
+    capsys.readouterr()
+
+    document = told(capsys, tmp_path / "case", "--packet", "a:650", "--context", "400")
+    assert [s["packet"] for s in document["steps"]].count(document["packet"]) == 1
+    assert len(document["steps"]) == 400 + 1 + 50
+    document = told(capsys, tmp_path / "case", "--flow", "192.0.2.1", "--context", "400")
+    assert (len(document["steps"]), document["left_out"]) == (200, 500)
+
+
 def test_on_a_terminal(case, capsys):
     """A line a point, a line a packet, and a mark where the packet in question stands."""
     folder, _ = case
