@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from orchestrator.model.finding import FlowKey, Origin, Side
 
-Opened = Literal["handshake", "unanswered", "refused", "mid-stream", "datagrams"]
-"""SYN and SYN-ACK were seen; nothing answered the SYN; a reset did; it was there before; there is nothing to open."""
+Opened = Literal["handshake", "unanswered", "refused", "unseen", "mid-stream", "datagrams"]
+"""SYN and SYN-ACK were seen; nothing answered the SYN; a reset did; an answer was not seen, or may still come; it was
+there before; there is nothing to open."""
 Closed = Literal["fin", "half", "reset", "open"]
 """Both ends finished; one did; a reset ended it; neither was seen."""
 
@@ -32,7 +33,7 @@ class Handshake:
 
     point: str
     server_ns: int | None
-    """From the last SYN before the SYN-ACK to that: round trip beyond this point, towards the server."""
+    """From SYN to SYN-ACK, round trip beyond this point towards the server; None where several SYNs may be meant."""
     client_ns: int | None
     """From the SYN-ACK to the ACK: round trip beyond this point, towards the client."""
 
@@ -60,7 +61,7 @@ class Connection:
     opened: Opened
     closed: Closed
     closed_by: Side
-    """Whose FIN or reset came first."""
+    """Whose reset or FIN came first; unknown where a device made the reset, or where both FINs crossed on the way."""
     origin: Origin | None
     """Of that reset, as it was located; None where none closed it."""
     client: Half

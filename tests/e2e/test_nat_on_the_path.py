@@ -41,6 +41,11 @@ def translated(lab_place, tmp_path_factory):
             lab.traffic("client-2", "exchange", "203.0.113.80", "80", "2", "400000"),
             *receivers,
         )
+        # captures alone do not say how long they listened: what dies behind their last packet is at the window's edge
+        lab.line(loss=0.0)
+        server = lab.traffic("dmz-1", "exchange-serve", "8080", "1", "1000")
+        ended(lab.traffic("client-2", "exchange", "203.0.113.80", "80", "1", "1000"), server)
+        ended(lab.traffic("client-1", "udp-send", "10.10.10.2", "5001", "20", "400", "200"))
     assert lab.captured(run) == 0
     truth = lab.truth()[before:]
     lab.reset()

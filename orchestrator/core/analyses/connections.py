@@ -22,6 +22,7 @@ from orchestrator.core.analyses.copies_kernels import AGAIN as RESENT
 from orchestrator.core.analyses.handshakes import time_handshakes
 from orchestrator.core.analyses.heartbeats import find_heartbeat
 from orchestrator.core.analyses.resets import flow_key
+from orchestrator.core.analyses.unanswered import ANSWER_NS
 from orchestrator.core.routes import REVERSE
 from orchestrator.core.sort import stable_order
 from orchestrator.model.columns import ACK, FIN, RST, SYN, TCP, UDP
@@ -165,43 +166,71 @@ def _connection(
     """Describe one connection; *mine* are its tokens, side and deed theirs."""
     tcp = int(scene.packets.protocol[scene.tokens.first_row[mine[0]]]) == TCP
     flow, elsewhere = _addresses(scene, mine, side == client)
-    closed, closed_by = _closing(walk, n, client, mine, token, side, deed)
+    closed, closed_by = _closing(scene, walk, n, client, mine, token, side)
+    origin = _origin(scene, int(token[walk.reset[n]]), origins) if closed == "reset" else None
+    if origin == "network":
+        closed_by = "unknown"  # whoever it names did not send it
     halves = [_half(scene, walk, n, s, mine[side == s], tcp=tcp) for s in (client, 1 - client)]
     return Connection(
         flow=flow, elsewhere=elsewhere, first_ns=int(walk.first[n]), last_ns=int(walk.last[n]),
-        opened=_opening(walk, n, tcp=tcp), closed=closed, closed_by=closed_by,
-        origin=_origin(scene, int(token[walk.reset[n]]), origins) if closed == "reset" else None,
+        opened=_opening(scene, walk, n, client, mine, side, deed), closed=closed, closed_by=closed_by, origin=origin,
         client=halves[0], server=halves[1], handshake=time_handshakes(scene, mine, side == client, deed),
         idle_ns=int(walk.idle[n]), idle_at_ns=int(walk.idle_at[n]), heartbeat=_heartbeat(scene, mine, deed),
     )  # fmt: skip
 
 
-def _opening(walk: _Walk, n: int, *, tcp: bool) -> Opened:
-    if not tcp:
+def _opening(
+    scene: Scene, walk: _Walk, n: int, client: int, mine: NDArray[np.int64], side: NDArray[np.uint8],
+    deed: NDArray[np.uint8],
+) -> Opened:  # fmt: skip
+    """Return how it began; a client that acknowledges, or sends data, was answered, whoever saw that or not."""
+    flags = scene.packets.flags[scene.tokens.first_row[mine]]
+    went_on = ((deed & (OPENS | RESETS)) == 0) & ((flags & ACK) > 0)
+    latest = int(scene.verdicts.time_ns.max())
+    silent = not (side != client).any() and not went_on.any() and int(walk.first[n]) + ANSWER_NS <= latest
+    refused = not went_on.any() and bool(((side != client) & ((deed & RESETS) > 0)).any())
+    if int(scene.packets.protocol[scene.tokens.first_row[mine[0]]]) != TCP:
         return "datagrams"
     if walk.answer[n] >= 0:
         return "handshake"
     if walk.opener[n] < 0:
         return "mid-stream"
-    answered = walk.packets[n].min() > 0
-    return "refused" if answered and walk.reset[n] >= 0 else "mid-stream" if answered else "unanswered"
+    return "unanswered" if silent else "refused" if refused else "unseen"
 
 
 def _closing(
-    walk: _Walk, n: int, client: int, mine: NDArray[np.int64], token: NDArray[np.int64], side: NDArray[np.uint8],
-    deed: NDArray[np.uint8],
+    scene: Scene, walk: _Walk, n: int, client: int, mine: NDArray[np.int64], token: NDArray[np.int64],
+    side: NDArray[np.uint8],
 ) -> tuple[Closed, Side]:  # fmt: skip
-    """Return how it ended, and at whose wish."""
+    """Return how it ended, and at whose wish: who claims to have sent the reset, or whose FIN came first."""
     if walk.closer[n] < 0:
         return "open", "unknown"
-    place = int(np.flatnonzero(mine == token[walk.closer[n]])[0])
-    by: Side = "client" if int(side[place]) == client else "server"
-    if deed[place] & RESETS or (walk.reset[n] >= 0 and not walk.done[n].all()):
-        if not deed[place] & RESETS:
-            place = int(np.flatnonzero(mine == token[walk.reset[n]])[0])
-            by = "client" if int(side[place]) == client else "server"
-        return "reset", by
-    return ("fin" if walk.done[n].all() else "half"), by
+    if walk.reset[n] >= 0 and not walk.done[n].all():
+        return "reset", _who(int(side[mine == token[walk.reset[n]]][0]), client)
+    closing = _first_to_finish(scene, mine, side) if walk.done[n].all() else int(walk.done[n, 1])
+    return ("fin" if walk.done[n].all() else "half"), _who(closing, client)
+
+
+def _who(side: int | None, client: int) -> Side:
+    return "unknown" if side is None else "client" if side == client else "server"
+
+
+def _first_to_finish(scene: Scene, mine: NDArray[np.int64], side: NDArray[np.uint8]) -> int | None:
+    """Return the side whose FIN the other one's answers; None where they crossed on the way.
+
+    Only acknowledgements tell: between points the clocks may be off by more than the time between both.
+    """
+    first = scene.tokens.first_row[mine]
+    fins = (scene.packets.flags[first] & (FIN | RST)) == FIN
+    known = fins & (scene.verdicts.acked[mine] >= 0)
+    answers = [False, False]
+    for one in (0, 1):
+        theirs, own = mine[fins & (side != one)], mine[known & (side == one)]
+        if len(theirs) and len(own):
+            answers[one] = int(scene.verdicts.acked[own].min()) >= int(scene.verdicts.end[theirs].max())
+    if answers[0] == answers[1]:
+        return None
+    return 1 if answers[0] else 0
 
 
 def _half(scene: Scene, walk: _Walk, n: int, side: int, mine: NDArray[np.int64], *, tcp: bool) -> Half:

@@ -51,6 +51,8 @@ def walk_connections(
     """
     for k in order:
         n, s = number[k], side[k]
+        if deed[k] & ANSWERS:  # what ended an attempt before it did not end this
+            closer[n] = reset[n] = -1
         if packets[n, 0] + packets[n, 1] == 0:
             first[n] = time[k]
         elif time[k] - last[n] > idle[n]:

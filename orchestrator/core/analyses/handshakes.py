@@ -40,7 +40,7 @@ def time_handshakes(
         closing = closing[closing >= at]
         found.append(
             Handshake(
-                point=scene.names[point], server_ns=at - int(asked.max()) if len(asked) else None,
+                point=scene.names[point], server_ns=at - int(asked[0]) if len(asked) == 1 else None,
                 client_ns=int(closing.min()) - at if len(closing) else None,
             )
         )  # fmt: skip

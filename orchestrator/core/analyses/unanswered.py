@@ -54,6 +54,8 @@ def find_unanswered(
     flags = packets.flags[first]
     way = tokens.way
     answers = np.unique(way[tcp & ((flags & (ACK | RST)) > 0)] ^ 1)
+    went_on = np.unique(way[tcp & ((flags & (ACK | RST)) == ACK)])  # who acknowledges was answered, whoever saw that
+    answers = np.union1d(answers, went_on)
     opening = np.flatnonzero(tcp & ((flags & (SYN | ACK)) == SYN) & verdicts.counted & ~np.isin(way, answers))
     if not len(opening):
         return []

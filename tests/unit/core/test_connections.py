@@ -129,22 +129,52 @@ def test_the_longest_silence(tmp_path):
     assert (row.client.bytes, row.server.bytes) == (5, 0)
 
 
-@pytest.mark.parametrize(("ends", "closed", "by"), [
-    ([(True, FIN | ACK)], "half", "client"),
-    ([(False, FIN | ACK), (True, FIN | ACK)], "fin", "server"),
-    ([(False, RST | ACK)], "reset", "server"),
-    ([(True, FIN | ACK), (False, RST)], "reset", "server"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("ends", "closed", "by"),
+    [
+        ([(UP, FIN | ACK, 901)], "half", "client"),
+        ([(DOWN, FIN | ACK, 101), (UP, FIN | ACK, 902)], "fin", "server"),
+        ([(UP, FIN | ACK, 901), (DOWN, FIN | ACK, 102)], "fin", "client"),
+        ([(UP, FIN | ACK, 901), (DOWN, FIN | ACK, 101)], "fin", "unknown"),
+        ([(DOWN, RST | ACK, 101)], "reset", "server"),
+        ([(UP, FIN | ACK, 901), (DOWN, RST, 0)], "reset", "server"),
+    ],
+)
 def test_who_ended_it(tmp_path, ends, closed, by):
-    """The first FIN, or the reset where not both finished."""
+    """The FIN that the other one acknowledges, and nobody's where both were on the way; or the reset."""
     last = [
-        (2 * S + k * 50 * MS, forward, packet(forward, 20 + k, 101 if forward else 901, 901 if forward else 101, flags))
-        for k, (forward, flags) in enumerate(ends)
+        (2 * S + k * MS, forward, packet(forward, 20 + k, 101 if forward else 901, ack, flags))
+        for k, (forward, flags, ack) in enumerate(ends)
     ]
     (row,) = of_port(captured(tmp_path, [*background(), *opening(S), *last]))
 
     assert (row.closed, row.closed_by) == (closed, by)
     assert (row.origin is not None) == (closed == "reset")
+
+
+def test_a_reset_that_a_device_made_is_nobody_s(tmp_path):
+    """It names the server, and the point there did not see it."""
+    forged = packet(DOWN, 0, 901, 101, RST | ACK)
+    sent = [*background(), *opening(S)]
+    near, far = [], []
+    for at, forward, one in sent:
+        here, there = (near, far) if forward else (far, near)
+        here.append((at, one.bytes()))
+        there.append((at + 4 * MS, one.hop().bytes()))
+    near.append((S + 500 * MS, forged.bytes()))
+    files = {"near": write_pcap(tmp_path / "n", sorted(near)), "far": write_pcap(tmp_path / "f", sorted(far))}
+    (row,) = of_port(analyse_files(tmp_path, files))
+
+    assert (row.closed, row.origin, row.closed_by) == ("reset", "network", "unknown")
+
+
+def test_a_reset_before_the_answer_ends_an_attempt_alone(tmp_path):
+    """The client resets what it does not know, asks again, and is answered."""
+    early = (S - 100 * MS, UP, packet(UP, 90, 100, 0, RST))
+    first = (S - 200 * MS, UP, packet(UP, 91, 100, 0, SYN))
+    (row,) = of_port(captured(tmp_path, [*background(), first, early, *opening(S)]))
+
+    assert (row.opened, row.closed) == ("handshake", "open")
 
 
 def test_a_port_used_again_is_another_connection(tmp_path):
@@ -156,6 +186,8 @@ def test_a_port_used_again_is_another_connection(tmp_path):
     rows = of_port(result)
     assert [(r.opened, r.closed) for r in rows] == [("handshake", "reset"), ("handshake", "open")]
     assert [r.client.packets for r in rows] == [3, 2]
+    assert {h.server_ns is None for h in rows[0].handshake} == {True}  # which SYN was answered is open
+    assert {h.server_ns is None for h in rows[1].handshake} == {False}
 
 
 def test_attempts_without_success(tmp_path):
@@ -169,6 +201,26 @@ def test_attempts_without_success(tmp_path):
 
     assert [(r.opened, r.closed) for r in of_port(result)] == [("unanswered", "open")]
     assert [(r.opened, r.closed, r.closed_by) for r in of_port(result, 41_000)] == [("refused", "reset", "server")]
+
+
+@pytest.mark.parametrize("ending", [(), ((S + 900 * MS, UP, RST | ACK),)])
+def test_a_client_that_goes_on_was_answered(tmp_path, ending):
+    """Its server's packets pass no point: neither unanswered nor refused, and no finding says so."""
+    mine = [p for p in opening(S) if p[1] == UP]
+    mine += [(S + 50 * MS, UP, packet(UP, 7, 101, 901, PSH | ACK, b"x" * 100))]
+    mine += [(at, way, packet(way, 8, 201, 901, flags)) for at, way, flags in ending]
+    result = captured(tmp_path, [*background(), *mine])
+
+    assert [r.opened for r in of_port(result)] == ["unseen"]
+    assert not [f for f in result.findings if f.kind == "syn-unanswered" or "No answer" in f.statement]
+
+
+def test_what_may_still_be_answered_is_not_called_unanswered(tmp_path):
+    """The capture ends right behind the SYN."""
+    last = (2 * S + 190 * MS, UP, packet(UP, 1, 100, 0, SYN))
+    (row,) = of_port(captured(tmp_path, [*background(), last]))
+
+    assert row.opened == "unseen"
 
 
 def test_datagrams_have_a_row_too(tmp_path):
