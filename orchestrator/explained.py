@@ -9,7 +9,7 @@ import numpy as np
 
 from orchestrator.core.analyses.resets import flow_key
 from orchestrator.core.grid import arrange, sent_again, stand_out, with_context
-from orchestrator.core.wording import changes, describe
+from orchestrator.core.wording import changes, describe, end_of
 from orchestrator.errors import InputError
 from orchestrator.model.columns import RST, TCP, UDP
 from orchestrator.model.story import Absence, Sighting, Step, Story
@@ -55,10 +55,11 @@ def explain(table: Table, analysis: Analysis, asked: Asked) -> tuple[Story, int]
     fates = _fates(table, analysis, grid)
     events = stand_out(table.packets, grid, np.array(list(fates), np.int64)) if place is None else np.array([place])
     chosen = with_context(events, len(grid.token), asked.context)[: MOST_STEPS if place is None else None]
-    shown = 0 if place is None else place
+    shown, lead = 0 if place is None else place, int(grid.first[0])
     story = Story(
-        title=focus.title if focus else f"{len(grid.token):,} packets   {flow_key(table.packets, int(grid.first[0]))}",
-        way=_way(table.packets, int(grid.first[0])), points=tuple(table.names),
+        title=focus.title if focus else f"{len(grid.token):,} packets   {flow_key(table.packets, lead)}",
+        way=(end_of(table.packets, lead, "src", "sport"), end_of(table.packets, lead, "dst", "dport")),
+        points=tuple(table.names),
         steps=_steps(table, grid, fates, chosen), left_out=len(grid.token) - 1 - int(chosen[-1]),
         focus=None if place is None else int(grid.token[place]),
         sightings=_sightings(table, analysis, grid, shown) if focus else (),
@@ -202,14 +203,6 @@ def _bases(packets: Packets, grid: Grid) -> dict[bool, int | None]:
         if len(mine):
             base[way] = int(packets.seq[mine[0]])
     return base
-
-
-def _way(packets: Packets, row: int) -> tuple[str, str]:
-    flow = flow_key(packets, row)
-    ported = flow.protocol in {"tcp", "udp"}
-    ends = ((flow.src, flow.sport), (flow.dst, flow.dport))
-    sender, receiver = (f"{host}:{port}" if ported else host for host, port in ends)
-    return sender, receiver
 
 
 def _sightings(table: Table, analysis: Analysis, grid: Grid, place: int) -> tuple[Sighting, ...]:

@@ -9,6 +9,7 @@ import click
 from orchestrator.cli.captures import runs_option
 from orchestrator.cli.compiling import announce_compiling
 from orchestrator.cli.output import print_json
+from orchestrator.cli.progress_bar import ProgressBar
 from orchestrator.cli.wanted import read_flow
 from orchestrator.model.story import Asked
 
@@ -56,7 +57,8 @@ def command(
     from orchestrator.report.story import render_story, story_document
 
     announce_compiling()
-    story = explain(find_run(runs, run), asked, fields=fields)
+    with ProgressBar("explaining", "reading and matching packets"):
+        story = explain(find_run(runs, run), asked, fields=fields)
     if as_json:
         print_json(story_document(story))
     else:

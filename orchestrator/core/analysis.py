@@ -339,7 +339,7 @@ def _translations(
         for near, far in pairwise(rows):
             a, b = flow_key(packets, near), flow_key(packets, far)
             if flows.bit[near] != flows.bit[far]:
-                b = type(b)(protocol=b.protocol, src=b.dst, sport=b.dport, dst=b.src, dport=b.sport)
+                b = b.turned()
             for inside, outside in ((a.src, b.src), (a.dst, b.dst)):
                 if inside != outside:
                     found[names[int(point[near])], names[int(point[far])], inside, outside] = None

@@ -61,7 +61,7 @@ def changes(packets: Packets, before: int, after: int) -> tuple[str, ...]:
     """Return what differs between two sightings of one packet, in words; the TTL, which always does, is left out."""
     said = []
     for side, port in (("src", "sport"), ("dst", "dport")):
-        ends = [_end(packets, row, side, port) for row in (before, after)]
+        ends = [end_of(packets, row, side, port) for row in (before, after)]
         if ends[0] != ends[1]:
             said.append(f"{side} {ends[0]} → {ends[1]}")
     for name, title in (("ip_id", "IP id"), ("seq", "seq"), ("ack", "ack"), ("window", "window"), ("mss", "MSS")):
@@ -76,7 +76,7 @@ def changes(packets: Packets, before: int, after: int) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _end(packets: Packets, row: int, side: str, port: str) -> str:
+def end_of(packets: Packets, row: int, side: str, port: str) -> str:
     """Return address and port as text."""
     high, low = int(getattr(packets, f"{side}_hi")[row]), int(getattr(packets, f"{side}_lo")[row])
     text = str(address(high, low, int(packets.family[row])))

@@ -61,7 +61,7 @@ class Connection:
     opened: Opened
     closed: Closed
     closed_by: Side
-    """Whose reset or FIN came first; unknown where a device made the reset, or where both FINs crossed on the way."""
+    """Whose reset or FIN came first; unknown where a device may have made the reset, or both FINs crossed."""
     origin: Origin | None
     """Of that reset, as it was located; None where none closed it."""
     client: Half

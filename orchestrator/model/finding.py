@@ -33,6 +33,10 @@ class FlowKey:
             return f"{self.protocol} {self.src}:{self.sport} → {self.dst}:{self.dport}"
         return f"{self.protocol} {self.src} → {self.dst}"
 
+    def turned(self) -> FlowKey:
+        """Return the other direction."""
+        return FlowKey(protocol=self.protocol, src=self.dst, sport=self.dport, dst=self.src, dport=self.sport)
+
 
 @dataclass(slots=True, kw_only=True)
 class SegmentRow:

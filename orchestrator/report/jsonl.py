@@ -174,7 +174,7 @@ def _series(s: Series) -> dict[str, Any]:
 
 def _connection(c: Connection) -> dict[str, Any]:
     return {
-        **_flow(c.flow), "elsewhere": {point: _flow(flow) for point, flow in c.elsewhere},
+        "flow": _flow(c.flow), "elsewhere": {point: _flow(flow) for point, flow in c.elsewhere},
         "first": timestamp(c.first_ns), "last": timestamp(c.last_ns), "opened": c.opened, "closed": c.closed,
         "closed_by": c.closed_by, "origin": c.origin, "client": _half(c.client), "server": _half(c.server),
         "handshake": [{"point": h.point, "server_ns": h.server_ns, "client_ns": h.client_ns} for h in c.handshake],

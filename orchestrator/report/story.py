@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.report.jsonl import timestamp
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 
 SEEN, UNSEEN = "●", "·"
 WHAT_WIDTH = 44
-S = 10**9
 
 
 def render_story(story: Story) -> str:
@@ -109,8 +107,4 @@ def _line(step: Step, *, asked: bool) -> str:
 
 
 def _time_of_day(time_ns: int) -> str:
-    seconds, rest = divmod(time_ns, S)
-    try:
-        return f"{datetime.fromtimestamp(seconds, UTC):%H:%M:%S}.{rest:09d}"
-    except (OverflowError, ValueError, OSError):
-        return f"{seconds}.{rest:09d}"
+    return _instant(time_ns).rpartition(" ")[2]

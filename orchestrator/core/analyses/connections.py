@@ -54,7 +54,6 @@ class _Walk:
     idle_at: NDArray[np.int64]
     opener: NDArray[np.int64]
     answer: NDArray[np.int64]
-    closer: NDArray[np.int64]
     reset: NDArray[np.int64]
     packets: NDArray[np.int64]
     """By connection and side, as are the following."""
@@ -88,8 +87,9 @@ def list_connections(scene: Scene, copies: Copies, resets: Sequence[Reset]) -> t
     client = _client_side(scene, token[order[begins[:-1]]], side[order[begins[:-1]]], side, walk)
     members = [order[begins[n] : begins[n + 1]] for n in chosen.tolist()]
     origins = {(scene.names.index(r.first_seen), r.frames[0][1][0]): r.origin for r in resets}
+    latest_ns = int(verdicts.time_ns.max())
     found = [
-        _connection(scene, walk, n, int(client[n]), token, token[part], side[part], deed[part], origins)
+        _connection(scene, walk, n, int(client[n]), token, token[part], side[part], deed[part], origins, latest_ns)
         for n, part in zip(chosen.tolist(), members, strict=True)
     ]
     return found, count
@@ -125,13 +125,13 @@ def _walk(
     walk = _Walk(
         first=np.zeros(count, np.int64), last=np.zeros(count, np.int64), idle=np.zeros(count, np.int64),
         idle_at=np.zeros(count, np.int64), opener=np.full(count, NOBODY), answer=np.full(count, NOBODY),
-        closer=np.full(count, NOBODY), reset=np.full(count, NOBODY), packets=np.zeros((count, 2), np.int64),
+        reset=np.full(count, NOBODY), packets=np.zeros((count, 2), np.int64),
         resent=np.zeros((count, 2), np.int64), lost=np.zeros((count, 2), np.int64),
         low=np.full((count, 2), FARTHEST), high=np.full((count, 2), -FARTHEST), done=np.zeros((count, 2), np.int64),
     )  # fmt: skip
     walk_connections(
         order, number, side, deed, time, *reach, walk.first, walk.last, walk.idle, walk.idle_at, walk.opener,
-        walk.answer, walk.closer, walk.reset, walk.packets, walk.resent, walk.lost, walk.low, walk.high, walk.done,
+        walk.answer, walk.reset, walk.packets, walk.resent, walk.lost, walk.low, walk.high, walk.done,
     )  # fmt: skip
     return walk
 
@@ -161,41 +161,39 @@ def _client_side(
 
 def _connection(
     scene: Scene, walk: _Walk, n: int, client: int, token: NDArray[np.int64], mine: NDArray[np.int64],
-    side: NDArray[np.uint8], deed: NDArray[np.uint8], origins: dict[tuple[int, int], Origin],
+    side: NDArray[np.uint8], deed: NDArray[np.uint8], origins: dict[tuple[int, int], Origin], latest_ns: int,
 ) -> Connection:  # fmt: skip
-    """Describe one connection; *mine* are its tokens, side and deed theirs."""
+    """Describe one connection; *mine* are its tokens, side and deed theirs; the capture ends at *latest_ns*."""
     tcp = int(scene.packets.protocol[scene.tokens.first_row[mine[0]]]) == TCP
     flow, elsewhere = _addresses(scene, mine, side == client)
     closed, closed_by = _closing(scene, walk, n, client, mine, token, side)
     origin = _origin(scene, int(token[walk.reset[n]]), origins) if closed == "reset" else None
-    if origin == "network":
-        closed_by = "unknown"  # whoever it names did not send it
+    if closed == "reset" and origin != "endpoint":
+        closed_by = "unknown"  # whoever it names need not have sent it
     halves = [_half(scene, walk, n, s, mine[side == s], tcp=tcp) for s in (client, 1 - client)]
     return Connection(
         flow=flow, elsewhere=elsewhere, first_ns=int(walk.first[n]), last_ns=int(walk.last[n]),
-        opened=_opening(scene, walk, n, client, mine, side, deed), closed=closed, closed_by=closed_by, origin=origin,
+        opened=_opening(scene, mine, side == client, deed, latest_ns) if tcp else "datagrams",
+        closed=closed, closed_by=closed_by, origin=origin,
         client=halves[0], server=halves[1], handshake=time_handshakes(scene, mine, side == client, deed),
         idle_ns=int(walk.idle[n]), idle_at_ns=int(walk.idle_at[n]), heartbeat=_heartbeat(scene, mine, deed),
     )  # fmt: skip
 
 
 def _opening(
-    scene: Scene, walk: _Walk, n: int, client: int, mine: NDArray[np.int64], side: NDArray[np.uint8],
-    deed: NDArray[np.uint8],
-) -> Opened:  # fmt: skip
+    scene: Scene, mine: NDArray[np.int64], from_client: NDArray[np.bool_], deed: NDArray[np.uint8], latest_ns: int
+) -> Opened:
     """Return how it began; a client that acknowledges, or sends data, was answered, whoever saw that or not."""
-    flags = scene.packets.flags[scene.tokens.first_row[mine]]
-    went_on = ((deed & (OPENS | RESETS)) == 0) & ((flags & ACK) > 0)
-    latest = int(scene.verdicts.time_ns.max())
-    silent = not (side != client).any() and not went_on.any() and int(walk.first[n]) + ANSWER_NS <= latest
-    refused = not went_on.any() and bool(((side != client) & ((deed & RESETS) > 0)).any())
-    if int(scene.packets.protocol[scene.tokens.first_row[mine[0]]]) != TCP:
-        return "datagrams"
-    if walk.answer[n] >= 0:
+    if (deed & ANSWERS).any():
         return "handshake"
-    if walk.opener[n] < 0:
+    if not (deed & OPENS).any():
         return "mid-stream"
-    return "unanswered" if silent else "refused" if refused else "unseen"
+    flags = scene.packets.flags[scene.tokens.first_row[mine]]
+    if (((deed & (OPENS | RESETS)) == 0) & ((flags & ACK) > 0)).any():
+        return "unseen"
+    if from_client.all():
+        return "unanswered" if int(scene.verdicts.time_ns[mine[0]]) + ANSWER_NS <= latest_ns else "unseen"
+    return "refused" if (~from_client & ((deed & RESETS) > 0)).any() else "unseen"
 
 
 def _closing(
@@ -203,12 +201,13 @@ def _closing(
     side: NDArray[np.uint8],
 ) -> tuple[Closed, Side]:  # fmt: skip
     """Return how it ended, and at whose wish: who claims to have sent the reset, or whose FIN came first."""
-    if walk.closer[n] < 0:
-        return "open", "unknown"
-    if walk.reset[n] >= 0 and not walk.done[n].all():
+    if walk.done[n].all():
+        return "fin", _who(_first_to_finish(scene, mine, side), client)
+    if walk.reset[n] >= 0:
         return "reset", _who(int(side[mine == token[walk.reset[n]]][0]), client)
-    closing = _first_to_finish(scene, mine, side) if walk.done[n].all() else int(walk.done[n, 1])
-    return ("fin" if walk.done[n].all() else "half"), _who(closing, client)
+    if walk.done[n].any():
+        return "half", _who(int(walk.done[n, 1]), client)
+    return "open", "unknown"
 
 
 def _who(side: int | None, client: int) -> Side:
@@ -277,10 +276,6 @@ def _addresses(
         if point == near or scene.packets.flow[example[point]] != scene.packets.flow[example[near]]:
             key = flow_key(scene.packets, int(example[point]))
             forward = from_client[int(np.argmax(seen[:, point]))]
-            keys[point] = key if forward else _turned(key)
+            keys[point] = key if forward else key.turned()
     own = keys.pop(int(near))
     return own, tuple((scene.names[p], key) for p, key in keys.items())
-
-
-def _turned(key: FlowKey) -> FlowKey:
-    return type(key)(protocol=key.protocol, src=key.dst, sport=key.dport, dst=key.src, dport=key.sport)

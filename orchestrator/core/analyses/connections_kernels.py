@@ -38,7 +38,7 @@ def part_connections(order, pair, deed, seq, number):
 
 @kernel
 def walk_connections(
-    order, number, side, deed, time, start, end, first, last, idle, idle_at, opener, answer, closer, reset, packets,
+    order, number, side, deed, time, start, end, first, last, idle, idle_at, opener, answer, reset, packets,
     resent, lost, low, high, done,
 ):  # fmt: skip
     """Sum up every connection.
@@ -46,13 +46,11 @@ def walk_connections(
     Args: order int64[:] places by connection, then time; by place: number int64[:], side uint8[:] 0 or 1, deed
     uint8[:], time, start and end int64[:] (places in its direction's byte stream); outputs by connection, int64[:]:
     first and last time; idle of 0 the longest silence, idle_at when it began; of -1 the places of the first opener,
-    answer, closer (FIN or RST) and reset; by connection and side, int64[:, 2]: packets, resent, lost and done of 0 (FIN
+    answer and reset; by connection and side, int64[:, 2]: packets, resent, lost and done of 0 (FIN
     seen), low of the largest and high of the smallest int64 (reach of its data).
     """
     for k in order:
         n, s = number[k], side[k]
-        if deed[k] & ANSWERS:  # what ended an attempt before it did not end this
-            closer[n] = reset[n] = -1
         if packets[n, 0] + packets[n, 1] == 0:
             first[n] = time[k]
         elif time[k] - last[n] > idle[n]:
@@ -64,8 +62,7 @@ def walk_connections(
             opener[n] = k
         if what & ANSWERS and answer[n] < 0:
             answer[n] = k
-        if what & (FINISHES | RESETS) and closer[n] < 0:
-            closer[n] = k
+            reset[n] = -1  # what ended an attempt before it did not end this
         if what & RESETS and reset[n] < 0:
             reset[n] = k
         if what & FINISHES:

@@ -168,6 +168,14 @@ def test_a_reset_that_a_device_made_is_nobody_s(tmp_path):
     assert (row.closed, row.origin, row.closed_by) == ("reset", "network", "unknown")
 
 
+def test_a_reset_that_a_device_may_have_made_is_nobody_s(tmp_path):
+    """It names the server, and comes with another TTL than the server's packets."""
+    odd = (S + 500 * MS, DOWN, packet(DOWN, 0, 901, 101, RST | ACK).hop(3))
+    (row,) = of_port(captured(tmp_path, [*background(), *opening(S), odd]))
+
+    assert (row.closed, row.origin, row.closed_by) == ("reset", "unknown", "unknown")
+
+
 def test_a_reset_before_the_answer_ends_an_attempt_alone(tmp_path):
     """The client resets what it does not know, asks again, and is answered."""
     early = (S - 100 * MS, UP, packet(UP, 90, 100, 0, RST))
