@@ -252,6 +252,8 @@ def _conclude(stage: _Stage) -> Result:
             declared=record.plan.translations if record.plan else (),
             has_plan=record.plan is not None,
             series=analysis.series_losses,
+            connections=analysis.connections,
+            survived_ns=analysis.survived_ns,
         )
     )
     plan = record.plan

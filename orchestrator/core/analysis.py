@@ -116,6 +116,8 @@ class Analysis:
     series_losses: list[SeriesLoss] = field(default_factory=list)
     connections: list[Connection] = field(default_factory=list)
     connections_in_all: int = 0
+    survived_ns: dict[str, list[int]] = field(default_factory=dict)
+    """By point the silences that connections seen there survived."""
     suggested_order: tuple[str, ...] | None = None
     order_warning: str | None = None
 
@@ -222,6 +224,7 @@ def _measure(
     parted = part(scene, copies)
     silences, stalls = list_silences(scene, parted), find_stalls(scene, parted)
     found.connections, found.connections_in_all = list_connections(scene, parted, stalls, silences, found.resets)
+    found.survived_ns = {name: silences.survived_at(k).tolist() for k, name in enumerate(scene.names)}
     found.resets = name_causes(scene, located, silences, found.connections)
     _count_births(found.segments, found.resets)
     found.bursts = find_bursts(found.resets, tokens, packets, verdicts)

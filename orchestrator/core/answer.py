@@ -91,13 +91,8 @@ def _not_the_network(grounds: Grounds, measured: Sequence[SegmentRow]) -> tuple[
     if doubt := _doubt(grounds, carried):
         return "cannot-tell", domain, doubt
     ends = f"{grounds.points[0]} ↔ {grounds.points[-1]}"
-    unknown = [r for r in grounds.resets if r.origin == "unknown"]
-    if unknown:
-        return (
-            "cannot-tell",
-            domain,
-            f"nothing vanished between the points, but {len(unknown):,} resets have no certain maker.",
-        )
+    if open_ends := _unexplained(grounds):
+        return "cannot-tell", domain, f"nothing vanished between the points, but {open_ends}."
     if domain == "policy":
         return (
             "no",
@@ -110,6 +105,15 @@ def _not_the_network(grounds: Grounds, measured: Sequence[SegmentRow]) -> tuple[
     if most < FEWEST_PACKETS:
         return "cannot-tell", "unknown", f"nothing vanished, but at most {most:,} packets were seen at two points."
     return "no", "unknown", f"nothing vanished on {ends} and nothing was reset."
+
+
+def _unexplained(grounds: Grounds) -> str:
+    """Say what went wrong without a packet that vanished and without a maker; empty where nothing did."""
+    unknown = sum(r.origin == "unknown" for r in grounds.resets)
+    if unknown:
+        return f"{unknown:,} resets have no certain maker"
+    silent = sum(c.stall is not None for c in grounds.connections)
+    return f"{silent:,} connections got no answer any more" if silent else ""
 
 
 def _uncovered(grounds: Grounds, row: SegmentRow) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from orchestrator.core.answer import headline
 from orchestrator.core.causes import mechanism_findings
 from orchestrator.core.changes import change_findings
+from orchestrator.core.failures import failure_findings
 from orchestrator.core.grounds import PROBABLY_BECAUSE, Grounds, lost_on, place, precedes
 from orchestrator.core.markings import marking_findings
 from orchestrator.core.series_findings import series_findings
@@ -35,6 +36,7 @@ def conclude(grounds: Grounds) -> tuple[list[Finding], Headline]:
         *mechanism_findings(measured),
         *marking_findings(measured),
         *series_findings(grounds),
+        *failure_findings(grounds),
         *change_findings(grounds),
         *_unmeasured(grounds, measured),
     ]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from orchestrator.core.analyses.unanswered import Attempt
+    from orchestrator.model.connection import Connection
     from orchestrator.model.finding import Burst, Reset, SegmentRow, Undecided, Vanished
     from orchestrator.model.series import SeriesLoss
 
@@ -48,6 +49,9 @@ class Grounds:
     """(node, inside, outside) as the inventory says."""
     has_plan: bool = False
     series: Sequence[SeriesLoss] = ()
+    connections: Sequence[Connection] = ()
+    survived_ns: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """By point the silences, at least a second each, that connections seen there survived."""
 
 
 def place(row: SegmentRow) -> str:

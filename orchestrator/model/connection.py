@@ -62,6 +62,8 @@ class Stall:
     until_ns: int
     last_seen: str
     """The point farthest along the way that saw the latest of it."""
+    frame: int
+    """Of that packet, there, 1-based."""
     first_missing: str | None
     """The point that should have seen it next and did not; None where it was seen by all."""
     silent_before_ns: int

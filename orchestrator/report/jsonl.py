@@ -185,6 +185,7 @@ def _connection(c: Connection) -> dict[str, Any]:
         "stall": None if c.stall is None else {
             "by": c.stall.by, "kind": c.stall.kind, "packets": c.stall.packets, "resent": c.stall.resent,
             "since": timestamp(c.stall.since_ns), "until": timestamp(c.stall.until_ns), "last_seen": c.stall.last_seen,
+            "frames": {c.stall.last_seen: [c.stall.frame]},
             "first_missing": c.stall.first_missing, "silent_before_ns": c.stall.silent_before_ns,
         },
         "zero_window": None if c.zero_window is None else {

@@ -106,6 +106,7 @@ def describe_stall(
         by=_who(side, client), kind="fin" if parted.deed[place] & FINISHES else "data",
         packets=int(stalls.sent[n, side]), resent=int(stalls.resent[n, side]), since_ns=since,
         until_ns=int(parted.time_ns[place]), last_seen=scene.names[last],
+        frame=int(scene.frames[scene.tokens.row[token, last]]),
         first_missing=None if missing < 0 else scene.names[missing],
         silent_before_ns=int(silences.length_ns[ended].max()) if ended.any() else 0,
     )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.support.offline import analyse_files
@@ -63,6 +65,15 @@ def test_data_sent_into_nothing_says_where_it_was_last_seen(tmp_path, dies_from,
     assert (stall.since_ns, stall.until_ns) == (S + 600 * MS, S + 5_100 * MS)
 
 
+def test_silent_connections_are_a_finding_with_their_place(tmp_path):
+    result = captured(tmp_path, [*background(), *opening(), *resends(5)], dies_from=10)
+    (finding,) = [f for f in result.findings if f.kind == "black-hole"]
+
+    assert finding.segment == ("near", "far")
+    assert "1 connection went silent: data or FIN was sent again 4 times, for up to 4.5 s" in finding.statement
+    assert (finding.evidence[0].point, finding.verdict) == ("near", "supported")
+
+
 def test_a_fin_that_nobody_answers(tmp_path):
     stall = row_of(captured(tmp_path, [*background(), *opening(), *resends(5, FIN | ACK, b"")])).stall
 
@@ -102,3 +113,21 @@ def test_a_window_that_stays_closed_is_its_ends(tmp_path):
         "server", 2_700 * MS, S + 1_000 * MS,
     )  # fmt: skip
     assert row.stall is None
+
+
+@pytest.mark.parametrize(("survived", "blamed"), [(2.0, True), (6.0, False)])
+def test_silences_that_kill_and_silences_that_do_not(tmp_path, survived, blamed):
+    """Three connections die after five seconds; three others live through shorter silences, or through a longer one."""
+    sent = list(background())
+    for k in range(3):
+        for pause, port, dies in ((4_550 * MS, 41000 + k, True), (int(survived * 1000) * MS, 42000 + k, False)):
+            for at, up, one in (*opening(), *((at + pause - 550 * MS, up, p) for at, up, p in resends(4))):
+                ends = {"sport": port} if up else {"dport": port}
+                sent.append((at + k * MS, up, replace(one, **ends)))
+            answer = replace(packet(DOWN, 600, 906, 111), dport=port)
+            sent += [] if dies else [(S + pause + 700 * MS, DOWN, answer)]
+    result = captured(tmp_path, sent)
+
+    (finding,) = [f for f in result.findings if f.kind == "black-hole"]
+    assert ("an idle timeout" in finding.statement) is blamed
+    assert "3 of 3 had been idle before" in finding.statement
