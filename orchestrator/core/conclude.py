@@ -14,6 +14,7 @@ from orchestrator.core.causes import mechanism_findings
 from orchestrator.core.changes import change_findings
 from orchestrator.core.grounds import PROBABLY_BECAUSE, Grounds, lost_on, place, precedes
 from orchestrator.core.markings import marking_findings
+from orchestrator.core.names_findings import names_findings
 from orchestrator.core.series_findings import series_findings
 from orchestrator.model.finding import Evidence, Finding
 
@@ -35,6 +36,7 @@ def conclude(grounds: Grounds) -> tuple[list[Finding], Headline]:
         *mechanism_findings(measured),
         *marking_findings(measured),
         *series_findings(grounds),
+        *names_findings(grounds),
         *change_findings(grounds),
         *_unmeasured(grounds, measured),
     ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from orchestrator.model.names import Names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +50,8 @@ class Grounds:
     """(node, inside, outside) as the inventory says."""
     has_plan: bool = False
     series: Sequence[SeriesLoss] = ()
+    names: Names = field(default_factory=Names)
+    """What messages in the clear tell."""
 
 
 def place(row: SegmentRow) -> str:
