@@ -58,10 +58,10 @@ def _failure(server: str, total: int, failed: Sequence[DnsTransaction]) -> Findi
     vanished = Counter(t.lost for t in failed if t.lost is not None)
     for (near, far), n in vanished.most_common(EXAMPLES):
         statement += f" {n:,} vanished between {near} and {far}."
-    rejected = Counter(t.reason for t in silent if ", says " in t.reason)
+    rejected = Counter(t.reason for t in silent if t.rejected)
     for reason, n in rejected.most_common(EXAMPLES):
-        statement += f" {n:,} were rejected: {reason}."
-    rest = [t for t in silent if t.lost is None and ", says " not in t.reason]
+        statement += f" {n:,} {'were' if n > 1 else 'was'} rejected: {reason}."
+    rest = [t for t in silent if t.lost is None and not t.rejected]
     if rest:
         statement += f" {len(rest):,} unanswered last seen at {', '.join(sorted({t.last_seen for t in rest}))}."
     statement += _asked_for(failed)

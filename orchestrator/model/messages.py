@@ -24,12 +24,13 @@ NAME_BYTES = 255
 
 DNS = np.dtype(
     [
-        ("row", "i8"), ("name", "u8"), ("state", "u1"), ("length", "u1"), ("ident", "u2"), ("flags", "u2"),
-        ("qtype", "u2"), ("answers", "u2"),
+        ("row", "i8"), ("name", "u8"), ("flow", "u8"), ("state", "u1"), ("length", "u1"), ("ident", "u2"),
+        ("flags", "u2"), ("qtype", "u2"), ("answers", "u2"),
     ]
 )  # fmt: skip
 """Frames from or to port 53 that carry data. ``name`` hash of the name, type and class that are asked for, in which
-case tells nothing, 0 where they were not read; ``length`` bytes of the name as it travels."""
+case tells nothing, 0 where they were not read; ``flow`` as the column of that name, also of a fragment; ``length``
+bytes of the name as it travels."""
 ICMP_ERRORS = np.dtype(
     [
         ("row", "i8"), ("flow", "u8"), ("src_hi", "u8"), ("src_lo", "u8"), ("dst_hi", "u8"), ("dst_lo", "u8"),

@@ -54,6 +54,8 @@ class DnsTransaction:
     """There."""
     lost: tuple[str, str] | None = None
     """(last seen, first missing) where the question, or else its answer, vanished between points."""
+    rejected: bool = False
+    """An error of ICMP says that the question was turned away; ``reason`` names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

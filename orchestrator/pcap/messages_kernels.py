@@ -71,6 +71,17 @@ def read_dns(data, where, wirelen, ip_at, ip_end, chosen, table, names):
             continue
         if size >= 12 and at + 12 <= end:
             read_message(data, at, min(at + size, end), table, names, k)
+            src_hi, src_lo, dst_hi, dst_lo = addresses(data, ip)
+            sport, dport = be16(data, l4), be16(data, l4 + 2)
+            table[k].flow, _ = name_flow(src_hi, src_lo, sport, dst_hi, dst_lo, dport, protocol)
+
+
+@inlined
+def addresses(data, ip):
+    """Return source and target of the packet whose whole IP header is at *ip*, each in two halves."""
+    if data[ip] >> 4 == 4:
+        return np.uint64(0), np.uint64(be32(data, ip + 12)), np.uint64(0), np.uint64(be32(data, ip + 16))
+    return be64(data, ip + 8), be64(data, ip + 16), be64(data, ip + 24), be64(data, ip + 32)
 
 
 @inlined
@@ -179,13 +190,7 @@ def read_quoted(data, ip, end, table, k):
     protocol, l4, _, later = transport(data, ip, end, end)
     if protocol < 0:
         return
-    version = data[ip] >> 4
-    src_hi, dst_hi = np.uint64(0), np.uint64(0)
-    if version == 4:
-        src_lo, dst_lo = np.uint64(be32(data, ip + 12)), np.uint64(be32(data, ip + 16))
-    else:
-        src_hi, src_lo = be64(data, ip + 8), be64(data, ip + 16)
-        dst_hi, dst_lo = be64(data, ip + 24), be64(data, ip + 32)
+    src_hi, src_lo, dst_hi, dst_lo = addresses(data, ip)
     sport, dport = np.int64(0), np.int64(0)
     if not later and protocol in (6, 17) and l4 + 4 <= end:
         sport, dport = be16(data, l4), be16(data, l4 + 2)
@@ -193,7 +198,7 @@ def read_quoted(data, ip, end, table, k):
         sport = be16(data, l4 + 4)
         dport = sport
     flow, _ = name_flow(src_hi, src_lo, sport, dst_hi, dst_lo, dport, protocol)
-    table[k].family = version
+    table[k].family = data[ip] >> 4
     table[k].protocol = protocol
     table[k].src_hi = src_hi
     table[k].src_lo = src_lo

@@ -95,9 +95,9 @@ class Line:
         packet = datagram(server, 53, client, sport, answer(ident, name, rcode=rcode))
         return self.send(at, packet, up=False, seen=seen)
 
-    def exchange(self, at: int, ident: int, name: str, *, after: int = 5 * MS, rcode: int = 0, **ends) -> None:
+    def exchange(self, at: int, ident: int, name: str, *, after: int = 5 * MS, seen: str | None = None, **ends) -> None:
         """Ask and be told *after* the server heard the question."""
-        self.tell(self.ask(at, ident, name, **ends) + after, ident, name, rcode=rcode, **ends)
+        self.tell(self.ask(at, ident, name, seen=seen, **ends) + after, ident, name, seen=seen, **ends)
 
     def result(self, folder: Path, **options) -> Result:
         paths = {n: write_pcap(folder / f"{n}.pcap", sorted(r), link_type=101) for n, r in self.records.items()}

@@ -139,8 +139,7 @@ def _rank(view: _View) -> NDArray[np.int64]:
 def _transaction(view: _View, number: int) -> DnsTransaction:
     """Describe one exchange."""
     scene, exchanges, row_of = view.scene, view.exchanges, view.scene.tokens.row
-    begin, asked = int(exchanges.begin[number]), int(exchanges.asked[number])
-    questions = exchanges.token[begin : begin + asked]
+    begin, questions = int(exchanges.begin[number]), exchanges.questions(number)
     message = view.messages.dns[exchanges.message[begin]]
     seen, first = _travelled(scene, questions), _travelled(scene, questions[:1])[0]
     at = int(view.name_at[exchanges.message[begin]])
@@ -149,7 +148,7 @@ def _transaction(view: _View, number: int) -> DnsTransaction:
         flow=flow_key(scene.packets, int(row_of[questions, seen[0]].max())), id=int(message["ident"]),
         qname=domain_name(name), qtype=QTYPES.get(int(message["qtype"]), f"TYPE{int(message['qtype'])}"),
         asked_ns=int(scene.corrected_ns[row_of[questions[0], first]]), asked_at=scene.names[first],
-        asked=asked + int(exchanges.repeated[number]), outcome="undecided",
+        asked=int(exchanges.asked[number] + exchanges.repeated[number]), outcome="undecided",
         seen=tuple(scene.names[p] for p in seen), last_seen=scene.names[seen[-1]],
         frame=_frame(scene, questions, seen[-1]),
     )  # fmt: skip
@@ -182,11 +181,11 @@ def _answered(view: _View, number: int, found: DnsTransaction) -> DnsTransaction
 
 def _silent(view: _View, number: int, questions: NDArray[np.int64], found: DnsTransaction) -> DnsTransaction:
     """Return a transaction without answer with what may be said of that."""
-    if view.exchanges.behind_stray[number]:
-        return replace(found, reason="an answer to it was seen before it")
+    if view.exchanges.elsewhere[number]:
+        return replace(found, reason="an answer was seen before it, or in another flow: it may be to this question")
     silence = judge_silence(view.scene, view.hearing, questions)
     lost = None if silence.lost is None else (view.scene.names[silence.lost[0]], view.scene.names[silence.lost[1]])
-    return replace(found, outcome=silence.outcome, reason=silence.reason, lost=lost)
+    return replace(found, outcome=silence.outcome, reason=silence.reason, lost=lost, rejected=silence.rejected)
 
 
 def _travelled(scene: Scene, token: NDArray[np.int64]) -> list[int]:

@@ -10,6 +10,7 @@ import numpy as np
 from orchestrator.core.analyses.unanswered import ANSWER_NS
 from orchestrator.core.routes import REVERSE
 from orchestrator.core.sort import stable_order
+from orchestrator.model.columns import MARK_FRAGMENT
 from orchestrator.model.messages import DNS_PORT, RESPONSE, UNREAD
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 NEVER = np.iinfo(np.int64).min
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Exchanges:
     """Arrays by exchange unless said otherwise."""
 
@@ -28,6 +29,8 @@ class Exchanges:
     """Messages, those of one exchange together, questions first: places in the table of messages."""
     token: NDArray[np.int64]
     """By place in ``message``."""
+    elsewhere: NDArray[np.bool_]
+    """Without answer here, but an answer of which nobody knows was seen, before it or in another flow."""
     begin: NDArray[np.int64]
     """Place of its first question."""
     asked: NDArray[np.int64]
@@ -38,12 +41,20 @@ class Exchanges:
     """Further times it was asked, right behind an answer: the two crossed on the way."""
     took_ns: NDArray[np.int64]
     """NEVER where no point saw both."""
-    behind_stray: NDArray[np.bool_]
-    """An answer without its question came before it."""
+    twin_begin: NDArray[np.int64]
+    """Place of the first question as a translator made it, where flows do not show that it is the same one."""
+    twin_end: NDArray[np.int64]
+    """Place behind the last of these; the same place where there are none."""
 
     def __len__(self) -> int:
         """Return the number of exchanges."""
         return len(self.begin)
+
+    def questions(self, number: int) -> NDArray[np.int64]:
+        """Return the packets that asked it, those behind a translator last."""
+        begin, asked = int(self.begin[number]), int(self.asked[number])
+        there = self.token[int(self.twin_begin[number]) : int(self.twin_end[number])]
+        return np.concatenate((self.token[begin : begin + asked], there))
 
 
 def find_exchanges(scene: Scene, dns: NDArray[np.void], token: NDArray[np.int64]) -> Exchanges:
@@ -53,31 +64,49 @@ def find_exchanges(scene: Scene, dns: NDArray[np.void], token: NDArray[np.int64]
     """
     message = _one_a_packet(scene, dns, token)
     token = token[message]
-    flow, time = scene.tokens.flow[token], _times(scene, token)
+    flow = _flows(scene, dns[message], token)
+    time = _times(scene, flow, token)
     ident, is_answer = dns["ident"][message], (dns["flags"][message] & RESPONSE) > 0
     name = _named(stable_order(time, ident, flow), flow, ident, dns["name"][message], is_answer)
     order = stable_order(is_answer, time, name, ident, flow)
-    message, token, time, is_answer = message[order], token[order], time[order], is_answer[order]
-    fresh = _changes(flow[order], ident[order], name[order])
-    follows = np.concatenate(([False], is_answer[:-1])) & ~is_answer
-    begin = np.flatnonzero(fresh | follows)
-    end = np.append(begin[1:], len(order))
-    answers = np.add.reduceat(is_answer, begin, dtype=np.int64) if len(begin) else begin
-    asked = end - begin - answers
-    # a repetition that crossed its answer on the way asks for nothing that the client lacks
-    again = ~fresh[begin] & (answers == 0)
-    again[again] = time[begin[again]] - time[begin[again] - 1] < ANSWER_NS
-    behind_stray = np.concatenate(([False], asked[:-1] == 0))[: len(begin)] & ~fresh[begin]
-    repeated = np.append(np.where(again, asked, 0)[1:], 0)[: len(begin)]
-    kept = np.flatnonzero(~again & (asked > 0))
-    kept = kept[scene.verdicts.counted[token[begin[kept]]]]
-    begin, asked, answers = begin[kept], asked[kept], answers[kept]
+    message, token = message[order], token[order]
+    parts = _parted(_changes(flow[order], ident[order], name[order]), is_answer[order], time[order])
+    parts = _take(parts, scene.verdicts.counted[token[parts[0]]])
+    begin, asked, answers, repeated, stray = parts
+    twin, elsewhere, kept = _twins(scene, dns[message[begin]], token[begin], answers, stray > 0)
     first_answer = begin + asked - (answers == 0)
-    return Exchanges(
-        message=message, token=token, begin=begin, asked=asked, answers=answers, first_answer=first_answer,
-        took_ns=_took(scene, token[begin], token[first_answer], answers > 0), behind_stray=behind_stray[kept],
-        repeated=repeated[kept],
-    )  # fmt: skip
+    took_ns = _took(scene, token[begin], token[first_answer], answers > 0)
+    twin_begin = np.where(twin >= 0, begin[twin], 0)
+    twin_end = twin_begin + np.where(twin >= 0, asked[twin], 0)
+    whole = (begin, asked, answers, first_answer, repeated, took_ns, twin_begin, twin_end)
+    return Exchanges(message, token, elsewhere[kept], *_take(whole, kept))
+
+
+def _parted(
+    fresh: NDArray[np.bool_], is_answer: NDArray[np.bool_], time: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], ...]:
+    """Part messages in order of what they ask for and time into exchanges: behind an answer, a question is a new one.
+
+    Args: fresh says of each message whether it is about something else than the one before it.
+
+    Returns by exchange: (its first message, questions, answers, questions asked again right behind the answer, whether
+    an answer without question came before it).
+    """
+    begin = np.flatnonzero(fresh | (np.concatenate(([False], is_answer[:-1])) & ~is_answer))
+    if not len(begin):
+        return (begin,) * 5
+    answers = np.add.reduceat(is_answer, begin, dtype=np.int64)
+    asked = np.diff(np.append(begin, len(fresh))) - answers
+    again = ~fresh[begin] & (answers == 0)
+    again[again] = time[begin[again]] - time[begin[again] - 1] < ANSWER_NS  # it crossed an answer, which the client has
+    stray = np.concatenate(([False], asked[:-1] == 0)) & ~fresh[begin]
+    repeated = np.append(np.where(again, asked, 0)[1:], 0)
+    return _take((begin, asked, answers, repeated, stray.astype(np.int64)), ~again & (asked > 0))
+
+
+def _take(columns: tuple[NDArray[np.int64], ...], which: NDArray[np.bool_]) -> tuple[NDArray[np.int64], ...]:
+    """Return the rows *which* of each column."""
+    return tuple(column[which] for column in columns)
 
 
 def _one_a_packet(scene: Scene, dns: NDArray[np.void], token: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -85,17 +114,30 @@ def _one_a_packet(scene: Scene, dns: NDArray[np.void], token: NDArray[np.int64])
     places = np.flatnonzero((dns["state"] > UNREAD) & (token >= 0))
     row = scene.tokens.first_row[token[places]]
     port = np.where((dns["flags"][places] & RESPONSE) > 0, scene.packets.sport[row], scene.packets.dport[row])
-    places = places[port == DNS_PORT]
+    pieces = (scene.packets.marks[row] & MARK_FRAGMENT) > 0  # which are matched without their ports
+    places = places[(port == DNS_PORT) | pieces]
     places = places[np.lexsort((-dns["state"][places].astype(np.int64), token[places]))]
     best: NDArray[np.int64] = places[_changes(token[places])]
     return best
 
 
-def _times(scene: Scene, token: NDArray[np.int64]) -> NDArray[np.int64]:
+def _flows(scene: Scene, dns: NDArray[np.void], token: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Return the flow of each packet, of a fragment that of the datagrams that its ports belong to."""
+    flow = scene.tokens.flow[token]
+    pieces = (scene.packets.marks[scene.tokens.first_row[token]] & MARK_FRAGMENT) > 0
+    if pieces.any() and not pieces.all():
+        whole, example = np.unique(dns["flow"][~pieces], return_index=True)
+        at = np.minimum(np.searchsorted(whole, dns["flow"]), len(whole) - 1)
+        known = pieces & (whole[at] == dns["flow"])
+        flow[known] = flow[~pieces][example[at[known]]]
+    return flow
+
+
+def _times(scene: Scene, flows: NDArray[np.int32], token: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return a time of each packet, of one flow at one point as far as can be: no clock then confuses their order."""
     tokens = scene.tokens
     time = scene.verdicts.time_ns[token].copy()
-    _, flow = np.unique(tokens.flow[token], return_inverse=True)
+    _, flow = np.unique(flows, return_inverse=True)
     most = np.zeros(int(flow.max(initial=-1)) + 1, np.int64)
     home = np.zeros(len(most), np.int64)
     for point in range(len(scene.names)):
@@ -121,6 +163,37 @@ def _named(
     found = name.copy()
     found[order[lacking]] = name[order[latest[lacking]]]
     return found
+
+
+def _twins(
+    scene: Scene, dns: NDArray[np.void], token: NDArray[np.int64], answers: NDArray[np.int64],
+    stray: NDArray[np.bool_],
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:  # fmt: skip
+    """Find questions that a translator passed on: of a flow without answer, too little is seen to know it by.
+
+    Args: by exchange: dns and token, its first question; answers; stray, whether an answer came before it.
+
+    Returns by exchange: (the one behind the translator or -1, whether it may have been answered there, whether it is
+    none of those behind).
+    """
+    twin, elsewhere, kept = np.full(len(token), -1), stray.copy(), np.ones(len(token), np.bool_)
+    name, ident, time = dns["name"], dns["ident"], scene.verdicts.time_ns[token]
+    order = stable_order(time, ident, name)
+    close = ~_changes(ident[order], name[order])[1:] & (np.diff(time[order]) < ANSWER_NS)
+    one, other = order[:-1][close], order[1:][close]
+    close = (scene.tokens.flow[token[one]] != scene.tokens.flow[token[other]]) & (
+        (answers[one] == 0) | (answers[other] == 0)
+    )
+    seen = scene.tokens.row[token] >= 0
+    close &= ~(seen[one] & seen[other]).any(axis=1)
+    for a, b in zip(one[close].tolist(), other[close].tolist(), strict=True):
+        if answers[a] or answers[b]:
+            elsewhere[[a, b]] |= answers[[a, b]] == 0
+            continue
+        forward = scene.routes.direction[token[a]] != REVERSE
+        near, far = (a, b) if (seen[a].argmax() < seen[b].argmax()) == forward else (b, a)
+        twin[near], kept[far] = far, False
+    return twin, elsewhere, kept
 
 
 def _took(

@@ -53,6 +53,8 @@ class Silence:
     outcome: DnsOutcome
     reason: str = ""
     lost: tuple[int, int] | None = None
+    rejected: bool = False
+    """An error of ICMP says so."""
 
 
 def unread_ends(frames: AllFrames, dns: NDArray[np.void]) -> frozenset[Ends]:
@@ -99,7 +101,7 @@ def judge_silence(scene: Scene, hearing: Hearing, questions: NDArray[np.int64]) 
     first_ns, last_ns = int(verdicts.time_ns[questions].min()), int(verdicts.time_ns[questions].max())
     for time, what in hearing.rejected.get(int(scene.tokens.flow[last]), ()):
         if first_ns <= time <= last_ns + REJECTED_NS:
-            return Silence(outcome="no-answer", reason=what)
+            return Silence(outcome="no-answer", reason=what, rejected=True)
     seen = (scene.tokens.row[questions] >= 0).any(axis=0)
     ends = {p: _ends_at(scene, questions, p) for p in np.flatnonzero(seen).tolist()}
     return _by_points(scene, hearing, last, ends, (first_ns, last_ns))

@@ -132,7 +132,7 @@ def _error(view: _View, group: NDArray[np.int64]) -> IcmpError:
         name=NAMES.get((protocol, kind, code), KINDS.get((protocol, kind), f"type {kind}, code {code}")),
         mtu=int(entry["mtu"]) or None, sender=outer.src, receiver=outer.dst, quoted=_quoted(entry),
         known=bool(view.flow[group[0]] >= 0), count=int(forms.max()),
-        times_ns=tuple(view.time_ns[single][:MOST_TIMES].tolist()), last_ns=int(view.time_ns[group[-1]]),
+        times_ns=tuple(view.time_ns[single][:MOST_TIMES].tolist()), last_ns=int(view.time_ns[single[-1]]),
         points=tuple((names[p], n) for p, n in zip(*(c.tolist() for c in points), strict=True)),
         point=names[int(frames.point[row])], frame=int(frames.number[row]),
     )  # fmt: skip

@@ -229,13 +229,15 @@ def test_an_answer_in_fragments(tmp_path):
 
 def test_a_capture_that_missed_packets_accuses_nobody(tmp_path):
     """Only who asks again after a second shows that nothing came."""
-    line = Line("abc")
-    background(line)
+    line, others = Line("abc"), ("203.0.113.1", "203.0.113.2")
+    for at, ident in ((0, 1_001), (60 * S, 1_002)):
+        line.exchange(at, ident, "example.net", seen="b")
     for k in range(40):
-        line.send(30 * S + 10 * MS * k, Packet(CLIENT, SERVER, 5, 6, seq=k * 10, payload=b"0123456789", ip_id=5_000 + k),
-                  seen="ac" if k % 8 == 3 else None)  # fmt: skip
+        packet = Packet(*others, 5, 6, seq=k * 10, payload=b"0123456789", ip_id=5_000 + k)
+        line.send(30 * S + 10 * MS * k, packet, seen="ac" if k % 8 == 3 else None)
     line.ask(20 * S, 7, "www.example.org", seen="b")
-    line.ask(20 * S, 8, "www.example.org")
+    for at in (40 * S, 45 * S):
+        line.ask(at, 8, "www.example.org", seen="b")
     found = table(line.result(tmp_path))
 
     assert found[7].outcome == "undecided"
