@@ -10,7 +10,7 @@ from orchestrator.model.finding import Evidence, Finding
 from orchestrator.model.names import SLOW_NS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Sequence, Set as AbstractSet
 
     from orchestrator.core.grounds import Grounds
     from orchestrator.model.names import DnsOutcome, DnsTransaction, IcmpError, TlsAlert
@@ -44,14 +44,19 @@ def _by_server(
 def _failures(grounds: Grounds) -> list[Finding]:
     """One finding for each server of which questions failed."""
     failed = [t for t in grounds.names.dns if t.outcome in WORDS]
-    return [_failure(*group) for group in _by_server(grounds, failed)]
+    answered = {(t.flow.src, t.qname, t.qtype) for t in grounds.names.dns if t.outcome in {"answered", "nxdomain"}}
+    return [_failure(grounds, *group, answered) for group in _by_server(grounds, failed)]
 
 
-def _failure(server: str, total: int, failed: Sequence[DnsTransaction]) -> Finding:
+def _failure(
+    grounds: Grounds, server: str, total: int, failed: Sequence[DnsTransaction],
+    answered: AbstractSet[tuple[str, str, str]],
+) -> Finding:  # fmt: skip
     """Word what failed of the questions to one server."""
     outcomes = Counter(t.outcome for t in failed)
     clients = len({t.flow.src for t in failed})
-    statement = f"Name server {server}: {_times(len(failed), 'question')} of {total:,} came to nothing"
+    least = "at least " if grounds.names.dns_more_failed else ""
+    statement = f"Name server {server}: {least}{_times(len(failed), 'question')} of {total:,} came to nothing"
     statement += f" ({_times(clients, 'client')}): "
     statement += ", ".join(f"{n:,} {WORDS[outcome]}" for outcome, n in outcomes.most_common()) + "."
     silent = [t for t in failed if t.outcome in {"no-answer", "no-answer-seen"}]
@@ -64,6 +69,8 @@ def _failure(server: str, total: int, failed: Sequence[DnsTransaction]) -> Findi
     rest = [t for t in silent if t.lost is None and not t.rejected]
     if rest:
         statement += f" {len(rest):,} unanswered last seen at {', '.join(sorted({t.last_seen for t in rest}))}."
+    anew = sum((t.flow.src, t.qname, t.qtype) in answered for t in failed)
+    statement += f" {anew:,} of these names the client learned by asking anew, or elsewhere." if anew else ""
     statement += _asked_for(failed)
     only_seen = set(outcomes) == {"no-answer-seen"}
     return Finding(

@@ -128,6 +128,8 @@ class Names:
     """Packets from or to port 53 that hold no whole message that can be read."""
     asked_of: tuple[tuple[str, int], ...] = ()
     """(server, questions) of all."""
+    dns_more_failed: bool = False
+    """More than stand in ``dns``."""
     icmp_errors: tuple[IcmpError, ...] = ()
     icmp_errors_in_all: int = 0
     tls_alerts: tuple[TlsAlert, ...] = ()

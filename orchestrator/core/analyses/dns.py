@@ -40,6 +40,8 @@ QTYPES = {
     65: "HTTPS", 99: "SPF", 249: "TKEY", 250: "TSIG", 251: "IXFR", 252: "AXFR", 255: "ANY", 257: "CAA",
 }  # fmt: skip
 NOERROR, NXDOMAIN = 0, 3
+LATE = 1
+"""How urgent a late answer is, behind what failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Asked:
     not_read: int
     of: list[tuple[str, int]]
     """(server, questions)."""
+    some_left_out: bool = False
+    """More failed than stand in ``transactions``."""
 
 
 def find_questions(
@@ -89,12 +93,15 @@ def find_questions(
         ),
         np.cumsum(dns["length"], dtype=np.int64) - dns["length"], _all_lost(exchanges, vanished),
     )  # fmt: skip
-    chosen = np.argsort(_rank(view), kind="stable")[:MOST_TRANSACTIONS]
+    rank = _rank(view)
+    chosen = np.argsort(rank, kind="stable")[:MOST_TRANSACTIONS]
     found = sorted((_transaction(view, n) for n in chosen.tolist()), key=lambda t: t.asked_ns)
     totals = Counter(
         {str(address(*s)): n for s, n in zip(servers, np.bincount(number).tolist(), strict=True)}
     ).most_common()
-    return Asked(found, len(exchanges), not_read, totals)
+    return Asked(
+        found, len(exchanges), not_read, totals, some_left_out=bool(np.count_nonzero(rank < LATE) > len(chosen))
+    )
 
 
 def _servers(packets: Packets, row: NDArray[np.int64]) -> tuple[list[tuple[int, int, int]], NDArray[np.int64]]:
@@ -131,7 +138,7 @@ def _rank(view: _View) -> NDArray[np.int64]:
     """Return how little an exchange is to be looked at: 0 where it failed."""
     exchanges = view.exchanges
     rcode = view.messages.dns["flags"][exchanges.message[exchanges.first_answer]] & RCODE
-    rank = np.where(exchanges.took_ns > SLOW_NS, 1, np.where(rcode == NXDOMAIN, 2, 3))
+    rank = np.where(exchanges.took_ns > SLOW_NS, LATE, np.where(rcode == NXDOMAIN, LATE + 1, LATE + 2))
     failed = (exchanges.answers == 0) | view.lost | ~np.isin(rcode, (NOERROR, NXDOMAIN))
     return np.where(failed, 0, rank)
 
@@ -148,7 +155,7 @@ def _transaction(view: _View, number: int) -> DnsTransaction:
         flow=flow_key(scene.packets, int(row_of[questions, seen[0]].max())), id=int(message["ident"]),
         qname=domain_name(name), qtype=QTYPES.get(int(message["qtype"]), f"TYPE{int(message['qtype'])}"),
         asked_ns=int(scene.corrected_ns[row_of[questions[0], first]]), asked_at=scene.names[first],
-        asked=int(exchanges.asked[number] + exchanges.repeated[number]), outcome="undecided",
+        asked=int(exchanges.asked[number]), outcome="undecided",
         seen=tuple(scene.names[p] for p in seen), last_seen=scene.names[seen[-1]],
         frame=_frame(scene, questions, seen[-1]),
     )  # fmt: skip
@@ -182,7 +189,7 @@ def _answered(view: _View, number: int, found: DnsTransaction) -> DnsTransaction
 def _silent(view: _View, number: int, questions: NDArray[np.int64], found: DnsTransaction) -> DnsTransaction:
     """Return a transaction without answer with what may be said of that."""
     if view.exchanges.elsewhere[number]:
-        return replace(found, reason="an answer was seen before it, or in another flow: it may be to this question")
+        return replace(found, reason="an answer without its question, or in another flow, may be to this one")
     silence = judge_silence(view.scene, view.hearing, questions)
     lost = None if silence.lost is None else (view.scene.names[silence.lost[0]], view.scene.names[silence.lost[1]])
     return replace(found, outcome=silence.outcome, reason=silence.reason, lost=lost, rejected=silence.rejected)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from orchestrator.core.analyses.scene import Scene
 
 NEVER = np.iinfo(np.int64).min
+SPREAD = np.uint64(0x9E3779B97F4A7C15)
+"""Makes a number of 16 bits differ in all bits of a hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +28,17 @@ class Exchanges:
     """Arrays by exchange unless said otherwise."""
 
     message: NDArray[np.int64]
-    """Messages, those of one exchange together, questions first: places in the table of messages."""
+    """Messages, those of one exchange together, questions first, answers that vanished last: places in the table."""
     token: NDArray[np.int64]
     """By place in ``message``."""
     elsewhere: NDArray[np.bool_]
-    """Without answer here, but an answer of which nobody knows was seen, before it or in another flow."""
+    """Without answer, but one to the same name and number was seen whose question was not, or in another flow."""
     begin: NDArray[np.int64]
     """Place of its first question."""
     asked: NDArray[np.int64]
     answers: NDArray[np.int64]
     first_answer: NDArray[np.int64]
-    """Place of it; of the last question where there is none."""
-    repeated: NDArray[np.int64]
-    """Further times it was asked, right behind an answer: the two crossed on the way."""
+    """Place of the first that did not vanish, if all did of the first; of the last question where there is none."""
     took_ns: NDArray[np.int64]
     """NEVER where no point saw both."""
     twin_begin: NDArray[np.int64]
@@ -69,39 +69,61 @@ def find_exchanges(scene: Scene, dns: NDArray[np.void], token: NDArray[np.int64]
     ident, is_answer = dns["ident"][message], (dns["flags"][message] & RESPONSE) > 0
     name = _named(stable_order(time, ident, flow), flow, ident, dns["name"][message], is_answer)
     order = stable_order(is_answer, time, name, ident, flow)
-    message, token = message[order], token[order]
-    parts = _parted(_changes(flow[order], ident[order], name[order]), is_answer[order], time[order])
-    parts = _take(parts, scene.verdicts.counted[token[parts[0]]])
-    begin, asked, answers, repeated, stray = parts
-    twin, elsewhere, kept = _twins(scene, dns[message[begin]], token[begin], answers, stray > 0)
+    gone = is_answer & scene.verdicts.claims()[token]
+    number = _parted(_changes(flow[order], ident[order], name[order]), is_answer[order], gone[order], time[order])
+    order = order[stable_order(time[order], gone[order], is_answer[order], number)]
+    message, token, is_answer = message[order], token[order], is_answer[order]
+    begin, asked, answers = _counted(np.sort(number), is_answer)
+    about = (name ^ (ident * SPREAD))[order][begin]
+    stray = np.isin(about, about[asked == 0])  # an answer from another address, or while clocks confuse the order
+    asking = (asked > 0) & scene.verdicts.counted[token[begin]]
+    begin, asked, answers = _take((begin, asked, answers), asking)
+    twin, elsewhere, kept = _twins(scene, dns[message[begin]], token, begin, asked, answers, stray[asking])
     first_answer = begin + asked - (answers == 0)
     took_ns = _took(scene, token[begin], token[first_answer], answers > 0)
     twin_begin = np.where(twin >= 0, begin[twin], 0)
     twin_end = twin_begin + np.where(twin >= 0, asked[twin], 0)
-    whole = (begin, asked, answers, first_answer, repeated, took_ns, twin_begin, twin_end)
+    whole = (begin, asked, answers, first_answer, took_ns, twin_begin, twin_end)
     return Exchanges(message, token, elsewhere[kept], *_take(whole, kept))
 
 
 def _parted(
-    fresh: NDArray[np.bool_], is_answer: NDArray[np.bool_], time: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], ...]:
-    """Part messages in order of what they ask for and time into exchanges: behind an answer, a question is a new one.
+    fresh: NDArray[np.bool_], is_answer: NDArray[np.bool_], gone: NDArray[np.bool_], time: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return by message the number of its exchange: behind an answer, a question is a new one.
 
-    Args: fresh says of each message whether it is about something else than the one before it.
+    Not so behind one that vanished on its way, nor right behind one: the two crossed, and the client has what it wants.
 
-    Returns by exchange: (its first message, questions, answers, questions asked again right behind the answer, whether
-    an answer without question came before it).
+    Args: messages in order of what they are about and of time; fresh says whether one is about something else than the
+    one before it; gone whether it is an answer that vanished.
     """
-    begin = np.flatnonzero(fresh | (np.concatenate(([False], is_answer[:-1])) & ~is_answer))
+    places = np.arange(len(fresh))
+    asking = ~is_answer
+    start = np.maximum.accumulate(np.where(fresh, places, 0))
+    asked_before = np.maximum.accumulate(np.where(asking, places, -1)) >= start
+    closes = is_answer & ~(gone & asked_before)
+    latest = np.maximum.accumulate(np.where(closes, places, -1))
+    previous = np.maximum(np.append(-1, np.maximum.accumulate(np.where(asking, places, -1))[:-1]), start)
+    answered = asking & (latest >= previous) & (latest >= start)
+    crossed = answered & (time - time[np.maximum(latest, 0)] < ANSWER_NS) & _is_last(fresh, closes)
+    return np.cumsum(fresh | (answered & ~crossed)) - 1
+
+
+def _is_last(fresh: NDArray[np.bool_], closes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Say of each message whether no answer to what it is about comes after it."""
+    total, ends = np.cumsum(closes), np.append(np.flatnonzero(fresh)[1:], len(fresh)) - 1
+    return total == total[ends[np.cumsum(fresh) - 1]] if len(fresh) else closes
+
+
+def _counted(
+    number: NDArray[np.int64], is_answer: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return by exchange (its first message, questions, answers), *number* saying of which each message is."""
+    begin = np.flatnonzero(_changes(number))
     if not len(begin):
-        return (begin,) * 5
+        return begin, begin, begin
     answers = np.add.reduceat(is_answer, begin, dtype=np.int64)
-    asked = np.diff(np.append(begin, len(fresh))) - answers
-    again = ~fresh[begin] & (answers == 0)
-    again[again] = time[begin[again]] - time[begin[again] - 1] < ANSWER_NS  # it crossed an answer, which the client has
-    stray = np.concatenate(([False], asked[:-1] == 0)) & ~fresh[begin]
-    repeated = np.append(np.where(again, asked, 0)[1:], 0)
-    return _take((begin, asked, answers, repeated, stray.astype(np.int64)), ~again & (asked > 0))
+    return begin, np.diff(np.append(begin, len(number))) - answers, answers
 
 
 def _take(columns: tuple[NDArray[np.int64], ...], which: NDArray[np.bool_]) -> tuple[NDArray[np.int64], ...]:
@@ -166,31 +188,31 @@ def _named(
 
 
 def _twins(
-    scene: Scene, dns: NDArray[np.void], token: NDArray[np.int64], answers: NDArray[np.int64],
-    stray: NDArray[np.bool_],
+    scene: Scene, dns: NDArray[np.void], token: NDArray[np.int64], begin: NDArray[np.int64], asked: NDArray[np.int64],
+    answers: NDArray[np.int64], stray: NDArray[np.bool_],
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:  # fmt: skip
     """Find questions that a translator passed on: of a flow without answer, too little is seen to know it by.
 
-    Args: by exchange: dns and token, its first question; answers; stray, whether an answer came before it.
+    Args: by exchange: dns, its first question; begin, asked, answers as of Exchanges; stray, whether an answer to it
+    was seen elsewhere; token as of Exchanges.
 
     Returns by exchange: (the one behind the translator or -1, whether it may have been answered there, whether it is
     none of those behind).
     """
-    twin, elsewhere, kept = np.full(len(token), -1), stray.copy(), np.ones(len(token), np.bool_)
-    name, ident, time = dns["name"], dns["ident"], scene.verdicts.time_ns[token]
-    order = stable_order(time, ident, name)
-    close = ~_changes(ident[order], name[order])[1:] & (np.diff(time[order]) < ANSWER_NS)
-    one, other = order[:-1][close], order[1:][close]
-    close = (scene.tokens.flow[token[one]] != scene.tokens.flow[token[other]]) & (
-        (answers[one] == 0) | (answers[other] == 0)
-    )
-    seen = scene.tokens.row[token] >= 0
-    close &= ~(seen[one] & seen[other]).any(axis=1)
+    twin, elsewhere, kept = np.full(len(begin), -1), stray.copy(), np.ones(len(begin), np.bool_)
+    time, first = scene.verdicts.time_ns, token[begin]
+    order = stable_order(time[first], dns["ident"], dns["name"])
+    one, other = order[:-1], order[1:]
+    close = ~_changes(dns["ident"][order], dns["name"][order])[1:]
+    close &= time[first[other]] - time[token[begin + asked - 1]][one] < ANSWER_NS
+    close &= scene.tokens.flow[first[one]] != scene.tokens.flow[first[other]]
+    seen = scene.tokens.row[first] >= 0
+    close &= ((answers[one] == 0) | (answers[other] == 0)) & ~(seen[one] & seen[other]).any(axis=1)
     for a, b in zip(one[close].tolist(), other[close].tolist(), strict=True):
         if answers[a] or answers[b]:
             elsewhere[[a, b]] |= answers[[a, b]] == 0
             continue
-        forward = scene.routes.direction[token[a]] != REVERSE
+        forward = scene.routes.direction[first[a]] != REVERSE
         near, far = (a, b) if (seen[a].argmax() < seen[b].argmax()) == forward else (b, a)
         twin[near], kept[far] = far, False
     return twin, elsewhere, kept

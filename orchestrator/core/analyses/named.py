@@ -38,6 +38,7 @@ def read_names(found: Analysis, scene: Scene, messages: Messages | None) -> Name
     warned = find_alerts(scene, frames, messages.alerts)
     return Names(
         dns=tuple(asked.transactions), dns_in_all=asked.in_all, dns_not_read=asked.not_read, asked_of=tuple(asked.of),
+        dns_more_failed=asked.some_left_out,
         icmp_errors=tuple(quoted.errors), icmp_errors_in_all=quoted.in_all, tls_alerts=tuple(warned.alerts),
         tls_alerts_in_all=warned.in_all, tls_alerts_encrypted=warned.encrypted,
     )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.core.analyses.resets import flow_key
-from orchestrator.core.routes import REVERSE
+from orchestrator.core.routes import FORWARD, REVERSE, UNKNOWN
 from orchestrator.model.columns import ACK, SYN, TCP
 from orchestrator.model.names import TlsAlert
 
@@ -85,11 +85,15 @@ def _openers(scene: Scene, token: NDArray[np.int64]) -> dict[int, int]:
 def _alert(scene: Scene, token: int, entry: np.void, opener: int | None) -> TlsAlert:
     """Describe one alert; *opener* is the bit of the end that opened its connection."""
     points: list[int] = np.flatnonzero(scene.tokens.row[token] >= 0).tolist()
-    if scene.routes.direction[token] == REVERSE:
+    direction = int(scene.routes.direction[token])
+    if direction == REVERSE:
         points.reverse()
     row = int(scene.tokens.row[token, points[0]])
     flow = flow_key(scene.packets, row)
-    from_client = opener == scene.tokens.bit[token] if opener is not None else flow.sport > flow.dport
+    if opener is not None:
+        from_client = opener == scene.tokens.bit[token]
+    else:  # it was there before: who is the client is what the path says
+        from_client = direction == FORWARD if direction != UNKNOWN else flow.sport > flow.dport
     description = int(entry["description"])
     return TlsAlert(
         flow=flow, client=flow.src if from_client else flow.dst, level=LEVELS[int(entry["level"])],

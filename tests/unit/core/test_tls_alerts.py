@@ -38,7 +38,7 @@ def test_who_sent_what(tmp_path):
         (SERVER, CLIENT, "fatal", "handshake failure", ("b", "a")),
         (CLIENT, CLIENT, "fatal", "unknown CA", ("a", "b")),
         (SERVER, CLIENT, "warning", "close notify", ("b", "a")),
-        (SERVER, SERVER, "fatal", "protocol version", ("b", "a")),  # nobody saw who opened it: the higher port asks
+        (SERVER, CLIENT, "fatal", "protocol version", ("b", "a")),  # nobody saw who opened it: the path says it
     ]
     assert names.tls_alerts[0].time_ns == START + 6 * MS
     assert (names.tls_alerts_in_all, names.tls_alerts_encrypted) == (4, 1)
