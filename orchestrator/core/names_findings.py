@@ -66,9 +66,9 @@ def _failure(
     rejected = Counter(t.reason for t in silent if t.rejected)
     for reason, n in rejected.most_common(EXAMPLES):
         statement += f" {n:,} {'were' if n > 1 else 'was'} rejected: {reason}."
-    rest = [t for t in silent if t.lost is None and not t.rejected]
-    if rest:
-        statement += f" {len(rest):,} unanswered last seen at {', '.join(sorted({t.last_seen for t in rest}))}."
+    silent_at = Counter(t.silent_at for t in silent if t.silent_at is not None)
+    for point, n in silent_at.most_common(EXAMPLES):
+        statement += f" Of {n:,} no answer came to {point}, which saw the question."
     anew = sum((t.flow.src, t.qname, t.qtype) in answered for t in failed)
     statement += f" {anew:,} of these names the client learned by asking anew, or elsewhere." if anew else ""
     statement += _asked_for(failed)

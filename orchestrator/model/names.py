@@ -56,6 +56,8 @@ class DnsTransaction:
     """(last seen, first missing) where the question, or else its answer, vanished between points."""
     rejected: bool = False
     """An error of ICMP says that the question was turned away; ``reason`` names it."""
+    silent_at: str | None = None
+    """The farthest point past which no answer came for sure, though it saw others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,7 @@ def _question(t: DnsTransaction, timestamp: Written) -> dict[str, Any]:
         "answered_at": t.answered_at, "took_ns": t.took_ns, "truncated": t.truncated, "answers": t.answers,
         "seen": list(t.seen), "last_seen": t.last_seen, "frames": {t.last_seen: [t.frame]},
         "vanished": list(t.lost) if t.lost else None,
-        "rejected": t.rejected,
+        "rejected": t.rejected, "silent_at": t.silent_at,
     }  # fmt: skip
 
 

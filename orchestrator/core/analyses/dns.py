@@ -120,9 +120,9 @@ def _servers(packets: Packets, row: NDArray[np.int64]) -> tuple[list[tuple[int, 
 def _waits(
     exchanges: Exchanges, servers: Sequence[tuple[int, int, int]], number: NDArray[np.int64]
 ) -> dict[tuple[int, int], int]:
-    """Return how long to wait for each server: twice as long as it ever took, a second at least."""
+    """Return how long to wait for each server: twice as long as it took any time, a second at least."""
     longest = np.zeros(len(servers), np.int64)
-    np.maximum.at(longest, number, exchanges.took_ns)
+    np.maximum.at(longest, number, exchanges.waited_ns)
     return {s[:2]: max(2 * n, ANSWER_NS) for s, n in zip(servers, longest.tolist(), strict=True)}
 
 
@@ -192,7 +192,10 @@ def _silent(view: _View, number: int, questions: NDArray[np.int64], found: DnsTr
         return replace(found, reason="an answer without its question, or in another flow, may be to this one")
     silence = judge_silence(view.scene, view.hearing, questions)
     lost = None if silence.lost is None else (view.scene.names[silence.lost[0]], view.scene.names[silence.lost[1]])
-    return replace(found, outcome=silence.outcome, reason=silence.reason, lost=lost, rejected=silence.rejected)
+    return replace(
+        found, outcome=silence.outcome, reason=silence.reason, lost=lost, rejected=silence.rejected,
+        silent_at=None if silence.at is None else view.scene.names[silence.at],
+    )  # fmt: skip
 
 
 def _travelled(scene: Scene, token: NDArray[np.int64]) -> list[int]:

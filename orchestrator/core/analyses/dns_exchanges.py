@@ -41,6 +41,8 @@ class Exchanges:
     """Place of the first that did not vanish, if all did of the first; of the last question where there is none."""
     took_ns: NDArray[np.int64]
     """NEVER where no point saw both."""
+    waited_ns: NDArray[np.int64]
+    """The same from the last time it was asked, below zero where that was later than the answer."""
     twin_begin: NDArray[np.int64]
     """Place of the first question as a translator made it, where flows do not show that it is the same one."""
     twin_end: NDArray[np.int64]
@@ -80,10 +82,10 @@ def find_exchanges(scene: Scene, dns: NDArray[np.void], token: NDArray[np.int64]
     begin, asked, answers = _take((begin, asked, answers), asking)
     twin, elsewhere, kept = _twins(scene, dns[message[begin]], token, begin, asked, answers, stray[asking])
     first_answer = begin + asked - (answers == 0)
-    took_ns = _took(scene, token[begin], token[first_answer], answers > 0)
+    took_ns, waited_ns = (_took(scene, token[q], token[first_answer], answers > 0) for q in (begin, begin + asked - 1))
     twin_begin = np.where(twin >= 0, begin[twin], 0)
     twin_end = twin_begin + np.where(twin >= 0, asked[twin], 0)
-    whole = (begin, asked, answers, first_answer, took_ns, twin_begin, twin_end)
+    whole = (begin, asked, answers, first_answer, took_ns, waited_ns, twin_begin, twin_end)
     return Exchanges(message, token, elsewhere[kept], *_take(whole, kept))
 
 

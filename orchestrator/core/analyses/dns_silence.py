@@ -9,6 +9,7 @@ import numpy as np
 
 from orchestrator.core.analyses.unanswered import ANSWER_NS
 from orchestrator.core.mirrors import touch
+from orchestrator.core.routes import REVERSE
 from orchestrator.model.columns import MARK_FRAGMENT, UDP
 from orchestrator.model.messages import RESPONSE, UNREAD
 
@@ -55,6 +56,8 @@ class Silence:
     lost: tuple[int, int] | None = None
     rejected: bool = False
     """An error of ICMP says so."""
+    at: int | None = None
+    """The farthest point to which no answer came for sure."""
 
 
 def unread_ends(frames: AllFrames, dns: NDArray[np.void]) -> frozenset[Ends]:
@@ -126,12 +129,15 @@ def _by_points(
     if not hear:
         return Silence(outcome="no-answer-seen", reason="no answer of this server is seen there: they may go elsewhere")
     wait = max(hearing.wait_ns.get(e[:2], ANSWER_NS) for e in ends.values())
-    doubts = [_doubt(scene, p, asked_ns, asked_ns[1] + wait) for p in hear]
-    if all(doubts):
-        return Silence(outcome="undecided", reason=doubts[0])
+    doubts = {p: _doubt(scene, p, asked_ns, asked_ns[1] + wait) for p in hear}
+    sure = [p for p in hear if not doubts[p]]
+    if not sure:
+        return Silence(outcome="undecided", reason=doubts[hear[0]])
+    reason = ""
     if not any((e, p) in hearing.pairs for p, e in ends.items()):
-        return Silence(outcome="no-answer", reason="answers to others were seen, none to this client")
-    return Silence(outcome="no-answer")
+        reason = "answers to others were seen, none to this client"
+    farthest = sure[0] if scene.routes.direction[token] == REVERSE else sure[-1]
+    return Silence(outcome="no-answer", reason=reason, at=farthest)
 
 
 def _doubt(scene: Scene, point: int, asked_ns: tuple[int, int], until_ns: int) -> str:

@@ -84,7 +84,7 @@ def test_fifty_questions_with_known_fates(tmp_path):
     [failure], [slow] = finding(result, "dns-failure"), finding(result, "dns-slow")
     assert "16 questions of 52" in failure.statement
     assert "2 vanished between a and b" in failure.statement
-    assert "4 unanswered last seen at b" in failure.statement
+    assert "Of 4 no answer came to b, which saw the question" in failure.statement
     assert "4 answers to 52 questions" in slow.statement
     assert failure.verdict == slow.verdict == "supported"
     assert failure.evidence
