@@ -54,21 +54,13 @@ def _failure(
 ) -> Finding:  # fmt: skip
     """Word what failed of the questions to one server."""
     outcomes = Counter(t.outcome for t in failed)
+    silent = [t for t in failed if t.outcome in {"no-answer", "no-answer-seen"}]
     clients = len({t.flow.src for t in failed})
     least = "at least " if grounds.names.dns_more_failed else ""
     statement = f"Name server {server}: {least}{_times(len(failed), 'question')} of {total:,} came to nothing"
     statement += f" ({_times(clients, 'client')}): "
     statement += ", ".join(f"{n:,} {WORDS[outcome]}" for outcome, n in outcomes.most_common()) + "."
-    silent = [t for t in failed if t.outcome in {"no-answer", "no-answer-seen"}]
-    vanished = Counter(t.lost for t in failed if t.lost is not None)
-    for (near, far), n in vanished.most_common(EXAMPLES):
-        statement += f" {n:,} vanished between {near} and {far}."
-    rejected = Counter(t.reason for t in silent if t.rejected)
-    for reason, n in rejected.most_common(EXAMPLES):
-        statement += f" {n:,} {'were' if n > 1 else 'was'} rejected: {reason}."
-    silent_at = Counter(t.silent_at for t in silent if t.silent_at is not None)
-    for point, n in silent_at.most_common(EXAMPLES):
-        statement += f" Of {n:,} no answer came to {point}, which saw the question."
+    statement += _where(failed)
     anew = sum((t.flow.src, t.qname, t.qtype) in answered for t in failed)
     statement += f" {anew:,} of these names the client learned by asking anew, or elsewhere." if anew else ""
     statement += _asked_for(failed)
@@ -79,6 +71,18 @@ def _failure(
         alternatives=_why_silent(only_seen=only_seen) if silent else ("servers that this one asks in turn",),
         would_change_it=(f"a capture beside {server}" if silent else f"the log of {server}",),
     )  # fmt: skip
+
+
+def _where(failed: Sequence[DnsTransaction]) -> str:
+    """Say where questions or answers ended, as far as that is known."""
+    text = ""
+    for (near, far), n in Counter(t.lost for t in failed if t.lost is not None).most_common(EXAMPLES):
+        text += f" {n:,} vanished between {near} and {far}."
+    for reason, n in Counter(t.reason for t in failed if t.rejected).most_common(EXAMPLES):
+        text += f" {n:,} {'were' if n > 1 else 'was'} rejected: {reason}."
+    for point, n in Counter(t.silent_at for t in failed if t.silent_at is not None).most_common(EXAMPLES):
+        text += f" Of {n:,} no answer came to {point}, which saw the question."
+    return text
 
 
 def _why_silent(*, only_seen: bool) -> tuple[str, ...]:

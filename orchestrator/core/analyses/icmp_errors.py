@@ -126,7 +126,8 @@ def _error(view: _View, group: NDArray[np.int64]) -> IcmpError:
     outer = flow_key(frames.packets, row)
     single = group[np.sort(np.unique(view.token[group], return_index=True)[1])]
     forms = np.unique(view.table["flow"][single], return_counts=True)[1]  # a translator changes what is quoted
-    points = np.unique(frames.point[view.table["row"][group]], return_counts=True)
+    shown = np.unique(np.stack((frames.point[view.table["row"][group]], view.token[group])), axis=1)[0]
+    points = np.unique(shown, return_counts=True)  # what a mirror doubles came by once
     return IcmpError(
         protocol=outer.protocol, type=kind, code=code,
         name=NAMES.get((protocol, kind, code), KINDS.get((protocol, kind), f"type {kind}, code {code}")),
