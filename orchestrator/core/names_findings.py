@@ -6,18 +6,19 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from orchestrator.core.analyses.tls_alerts import HARMLESS
+from orchestrator.core.grounds import PROBABLY_BECAUSE
 from orchestrator.model.finding import Evidence, Finding
 from orchestrator.model.names import SLOW_NS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence, Set as AbstractSet
+    from collections.abc import Iterator, Sequence
 
     from orchestrator.core.grounds import Grounds
     from orchestrator.model.names import DnsOutcome, DnsTransaction, IcmpError, TlsAlert
 
 WORDS: dict[DnsOutcome, str] = {
-    "no-answer": "no answer", "no-answer-seen": "no answer seen", "answer-lost": "an answer that vanished on its way",
-    "servfail": "server failure", "refused": "refused", "error": "another error",
+    "no-answer": "no answer", "answer-lost": "an answer that vanished on its way", "servfail": "server failure",
+    "refused": "refused", "error": "other error",
 }  # fmt: skip
 MOST_OF_A_KIND, EXAMPLES = 10, 3
 BREAKS = ("unreachable", "prohibited", "needed", "exceeded", "too big", "unknown", "no route", "failed", "problem")
@@ -42,35 +43,53 @@ def _by_server(
 
 
 def _failures(grounds: Grounds) -> list[Finding]:
-    """One finding for each server of which questions failed."""
+    """One finding for each server of which questions failed, one for each that no point hears."""
     failed = [t for t in grounds.names.dns if t.outcome in WORDS]
-    answered = {(t.flow.src, t.qname, t.qtype) for t in grounds.names.dns if t.outcome in {"answered", "nxdomain"}}
-    return [_failure(grounds, *group, answered) for group in _by_server(grounds, failed)]
+    unheard = [t for t in grounds.names.dns if t.outcome == "no-answer-seen"]
+    found = [_failure(grounds, *group) for group in _by_server(grounds, failed)]
+    return [*found, *(_unheard(*group) for group in _by_server(grounds, unheard))]
 
 
-def _failure(
-    grounds: Grounds, server: str, total: int, failed: Sequence[DnsTransaction],
-    answered: AbstractSet[tuple[str, str, str]],
-) -> Finding:  # fmt: skip
+def _failure(grounds: Grounds, server: str, total: int, failed: Sequence[DnsTransaction]) -> Finding:
     """Word what failed of the questions to one server."""
     outcomes = Counter(t.outcome for t in failed)
-    silent = [t for t in failed if t.outcome in {"no-answer", "no-answer-seen"}]
-    clients = len({t.flow.src for t in failed})
     least = "at least " if grounds.names.dns_more_failed else ""
     statement = f"Name server {server}: {least}{_times(len(failed), 'question')} of {total:,} came to nothing"
-    statement += f" ({_times(clients, 'client')}): "
+    statement += f" ({_times(len({t.flow.src for t in failed}), 'client')}): "
     statement += ", ".join(f"{n:,} {WORDS[outcome]}" for outcome, n in outcomes.most_common()) + "."
-    statement += _where(failed)
-    anew = sum((t.flow.src, t.qname, t.qtype) in answered for t in failed)
-    statement += f" {anew:,} of these names the client learned by asking anew, or elsewhere." if anew else ""
-    statement += _asked_for(failed)
-    only_seen = set(outcomes) == {"no-answer-seen"}
+    statement += _where(failed) + _beside(grounds, server, failed) + _asked_for(failed)
+    silent = outcomes["no-answer"] > 0
+    why = ("a filter or policy beyond that point", "a server that is down, or too busy to answer") if silent else ()
     return Finding(
-        id=f"dns-failure-{server}", kind="dns-failure", verdict="not-proved" if only_seen else "supported",
-        statement=statement, evidence=tuple(_evidence(t) for t in failed[:EXAMPLES]),
-        alternatives=_why_silent(only_seen=only_seen) if silent else ("servers that this one asks in turn",),
+        id=f"dns-failure-{server}", kind="dns-failure", verdict="supported", statement=statement,
+        evidence=tuple(_evidence(t) for t in failed[:EXAMPLES]),
+        alternatives=(
+            *why, *(PROBABLY_BECAUSE if any(t.lost for t in failed) else ()), "servers that this one asks in turn"
+        ),
         would_change_it=(f"a capture beside {server}" if silent else f"the log of {server}",),
     )  # fmt: skip
+
+
+def _unheard(server: str, total: int, unheard: Sequence[DnsTransaction]) -> Finding:
+    """Say of a server that nobody hears no more than that."""
+    clients = len({t.flow.src for t in unheard})
+    return Finding(
+        id=f"dns-unheard-{server}", kind="dns-failure", verdict="not-proved",
+        statement=f"No answer seen to {_times(len(unheard), 'question')} of {total:,} to the name server {server}"
+        f" ({_times(clients, 'client')}): no point that saw them hears this server at all.{_asked_for(unheard)}",
+        evidence=tuple(_evidence(t) for t in unheard[:EXAMPLES]),
+        alternatives=("answers that take a way without capture point", "a server that is down"),
+        would_change_it=(f"a capture beside {server}",),
+    )  # fmt: skip
+
+
+def _beside(grounds: Grounds, server: str, failed: Sequence[DnsTransaction]) -> str:
+    """Say how many clients learned the name all the same, and what could not be decided."""
+    known = {(t.flow.src, t.qname, t.qtype) for t in grounds.names.dns if t.outcome in {"answered", "nxdomain"}}
+    anew = sum((t.flow.src, t.qname, t.qtype) in known for t in failed)
+    text = f" {anew:,} of these names the client learned by asking anew, or elsewhere." if anew else ""
+    open_ones = sum(t.outcome == "undecided" and t.flow.dst == server for t in grounds.names.dns)
+    return text + (f" {open_ones:,} more could not be decided." if open_ones else "")
 
 
 def _where(failed: Sequence[DnsTransaction]) -> str:
@@ -83,12 +102,6 @@ def _where(failed: Sequence[DnsTransaction]) -> str:
     for point, n in Counter(t.silent_at for t in failed if t.silent_at is not None).most_common(EXAMPLES):
         text += f" Of {n:,} no answer came to {point}, which saw the question."
     return text
-
-
-def _why_silent(*, only_seen: bool) -> tuple[str, ...]:
-    """Return what else explains silence."""
-    found = ("a filter or policy beyond that point", "a server that is down, or too busy to answer")
-    return ("answers that take a way without capture point", *found) if only_seen else found
 
 
 def _asked_for(transactions: Sequence[DnsTransaction]) -> str:
@@ -148,7 +161,7 @@ def _error(name: str, sender: str, errors: Sequence[IcmpError]) -> Finding:
     statement = f"{sender} says {_times(count, 'time')} by {first.protocol.upper()}: {name}"
     mtus = sorted({e.mtu for e in errors if e.mtu is not None})
     statement += f" (next-hop MTU {', '.join(f'{m:,}' for m in mtus)})" if mtus else ""
-    statement += f", about {_times(len(errors), 'flow')}, of which {sum(e.known for e in errors):,} were seen"
+    statement += f", about {_times(len(errors), 'flow')} ({sum(e.known for e in errors):,} seen here)"
     statement += f": {', '.join(quoted[:EXAMPLES])}" if quoted else ""
     statement += f" and {len(quoted) - EXAMPLES:,} more." if len(quoted) > EXAMPLES else "."
     family = "ipv6" if ":" in sender else "ip"

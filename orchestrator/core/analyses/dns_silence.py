@@ -126,13 +126,13 @@ def _by_points(
         return Silence(outcome="undecided", reason="its answer may be among packets that could not be read")
     pair = int(scene.routes.pair[token])
     hear = [p for p, e in ends.items() if (*e[:2], p) in hearing.servers and (pair, p) not in scene.routes.elsewhere]
+    wait = max(hearing.wait_ns.get(e[:2], ANSWER_NS) for e in ends.values())
+    doubts = {p: _doubt(scene, p, asked_ns, asked_ns[1] + wait) for p in hear or ends}
+    sure = [p for p, doubt in doubts.items() if not doubt]
+    if not sure:
+        return Silence(outcome="undecided", reason=next(iter(doubts.values())))
     if not hear:
         return Silence(outcome="no-answer-seen", reason="no answer of this server is seen there: they may go elsewhere")
-    wait = max(hearing.wait_ns.get(e[:2], ANSWER_NS) for e in ends.values())
-    doubts = {p: _doubt(scene, p, asked_ns, asked_ns[1] + wait) for p in hear}
-    sure = [p for p in hear if not doubts[p]]
-    if not sure:
-        return Silence(outcome="undecided", reason=doubts[hear[0]])
     reason = ""
     if not any((e, p) in hearing.pairs for p, e in ends.items()):
         reason = "answers to others were seen, none to this client"

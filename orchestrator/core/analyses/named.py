@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 FAILED = ("servfail", "refused", "error")
 LAST_SERVICE = 1023
 """Ports up to here are those of servers."""
-SILENT = ("no-answer", "no-answer-seen", "answer-lost")
+SILENT = ("no-answer", "answer-lost")
+"""Where no answer is seen because no point hears the server, nothing is known to have gone wrong."""
 
 
 def read_names(found: Analysis, scene: Scene, messages: Messages | None) -> Names:

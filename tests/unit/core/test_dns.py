@@ -165,8 +165,19 @@ def test_answers_that_no_point_hears(tmp_path):
 
     assert {t.outcome for t in result.names.dns} == {"no-answer-seen"}
     [failure] = finding(result, "dns-failure")
-    assert "19 no answer seen" in failure.statement
+    assert "No answer seen to 19 questions of 19" in failure.statement
     assert failure.verdict == "not-proved"
+    assert events(result.names) == []
+
+
+def test_a_capture_that_ends_with_the_question(tmp_path):
+    """It says nothing of any answer, not even that none was seen."""
+    line = Line("a")
+    line.ask(0, 7, "www.example.org")
+    result = line.result(tmp_path)
+
+    assert [t.outcome for t in result.names.dns] == ["undecided"]
+    assert not finding(result, "dns-failure")
 
 
 def test_answers_that_only_another_point_hears(tmp_path):
