@@ -84,6 +84,8 @@ def _stream(captures: _Captures) -> None:
             captures.add(at, _ip(TCP, data, CLIENT, SERVER, number=2 * k + 100 * again + 1), "a" if dies else "abc")
             if not dies:
                 captures.add(at + 900, _ip(TCP, answer, SERVER, CLIENT, number=k + 1))
+    abort = struct.pack(">HHIIBBHHH", 40_100, 80, 1_400, 1, 0x50, 0x14, 0, 0, 0)  # after a silence
+    captures.add(4_500_000, _ip(TCP, abort, CLIENT, SERVER, number=200))
 
 
 def _tunnel(captures: _Captures) -> None:

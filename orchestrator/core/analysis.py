@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.core.align import Edge, align_clocks, exchange_bounds
+from orchestrator.core.analyses.bursts import find_bursts
 from orchestrator.core.analyses.connections import list_connections
 from orchestrator.core.analyses.copies import count_resends, trace_copies
 from orchestrator.core.analyses.coverage import measure_coverage
+from orchestrator.core.analyses.idle import list_silences
 from orchestrator.core.analyses.named import read_names
 from orchestrator.core.analyses.outer import infer_outer
-from orchestrator.core.analyses.resets import find_bursts, flow_key, locate_resets
+from orchestrator.core.analyses.parted import part
+from orchestrator.core.analyses.reset_company import name_causes
+from orchestrator.core.analyses.resets import flow_key, locate_resets
 from orchestrator.core.analyses.scene import Scene
 from orchestrator.core.analyses.segments import count_segments
 from orchestrator.core.analyses.series_loss import infer_series
+from orchestrator.core.analyses.stalls import find_stalls
 from orchestrator.core.analyses.survival import add_survival
 from orchestrator.core.analyses.unanswered import find_unanswered
 from orchestrator.core.facts import gather_facts, lost_by_mirrors
@@ -45,6 +50,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from orchestrator.core.analyses.copies import Copies
+    from orchestrator.core.analyses.resets import Located
     from orchestrator.core.analyses.unanswered import Attempt
     from orchestrator.core.flows import Flows
     from orchestrator.core.fragments import Joined
@@ -180,14 +186,15 @@ def analyse(
     routes, verdicts = _judged(packets, flows, tokens, routes, corrected, facts, window, pieces)
     kind = kinds(packets, tokens)
     frames = frame_numbers(whole_point, len(observed))[origin]
-    resets = locate_resets(packets, tokens, routes, verdicts, kind, facts, names, frames)
     scene = Scene(
         packets=packets, raw=split.packets, frames=frames, tokens=tokens, routes=routes, verdicts=verdicts, kind=kind,
         corrected_ns=corrected, facts=facts, names=names, clocks_agree=agree,
     )  # fmt: skip
+    located = locate_resets(scene)
     copies = None if only_fates else trace_copies(scene)
     found = Analysis(
-        clocks=clocks, vanished=_vanished(packets, tokens, verdicts, kind, names, frames), resets=resets,
+        clocks=clocks, vanished=_vanished(packets, tokens, verdicts, kind, names, frames),
+        resets=[r.reset for r in located],
         miss_rate=verdicts.miss_rate, tokens=len(tokens), token_of_row=tokens_by_frame(tokens, origin, len(whole)),
         reference_ns=by_frame(corrected, origin, len(whole)), packets=whole, point=whole_point,
         supers=split.supers.tolist(), mirrors=mirrors,
@@ -195,16 +202,16 @@ def analyse(
     )  # fmt: skip
     if copies is not None:
         lines = _neighbours(paths, numbers, len(observed)), _ends(paths, numbers, len(observed))
-        _measure(found, scene, copies, *lines, labels or {}, messages, run)
+        _measure(found, scene, copies, located, *lines, labels or {}, messages, run)
         found.translations = _translations(packets, flows, point, names)
         found.attempts = find_unanswered(packets, tokens, routes, verdicts, names, frames)
     return found
 
 
 def _measure(
-    found: Analysis, scene: Scene, copies: Copies, neighbours: Sequence[tuple[int, int]],
-    ends: Sequence[tuple[int, int]], labels: Mapping[tuple[str, str], SegmentLabel], messages: Messages | None,
-    run: Run,
+    found: Analysis, scene: Scene, copies: Copies, located: Sequence[Located],
+    neighbours: Sequence[tuple[int, int]], ends: Sequence[tuple[int, int]],
+    labels: Mapping[tuple[str, str], SegmentLabel], messages: Messages | None, run: Run,
 ) -> None:  # fmt: skip
     """Count and measure every segment; changes *found*.
 
@@ -217,9 +224,12 @@ def _measure(
     found.series, found.series_losses = infer_series(scene, found.segments)
     count_resends(scene, copies, found.segments)
     add_survival(scene, copies, found.segments)
+    parted = part(scene, copies)
+    silences, stalls = list_silences(scene, parted), find_stalls(scene, parted)
+    found.connections, found.connections_in_all = list_connections(scene, parted, stalls, silences, found.resets)
+    found.resets = name_causes(scene, located, silences, found.connections)
     _count_births(found.segments, found.resets)
     found.bursts = find_bursts(found.resets, tokens, packets, verdicts)
-    found.connections, found.connections_in_all = list_connections(scene, copies, found.resets)
     found.names = read_names(found, scene, messages)
 
 

@@ -51,8 +51,9 @@ def _answer(
             )
         count = f"{lost_on(worst):,} of {worst.sent:,} packets vanish on {place(worst)}, {worst.direction} direction."
         return "yes", "segment", count
-    if made:
-        first = made[0]
+    placed = [r for r in made if r.born_after is not None]
+    if placed:
+        first = placed[0]
         return "yes", "policy", f"resets are made in the network, between {first.born_after} and {first.born_before}."
     if lossy:
         worst = max(lossy, key=lost_on)
@@ -61,6 +62,10 @@ def _answer(
             "segment",
             f"packets probably vanish on {place(worst)}; not excluded: {' or '.join(PROBABLY_BECAUSE)}.",
         )
+    if made:
+        where = f"{len(made):,} resets seen at {made[0].born_before}"
+        why = "have another TTL than their claimed sender's packets: probably made on the way, told by one point alone."
+        return "cannot-tell", "policy", f"{where} {why}"
     return _not_the_network(grounds, measured)
 
 

@@ -179,7 +179,13 @@ def _birth(origin: str, after: str | None, before: str | None, side: str, resets
     causes = Counter(r.cause for r in resets)
     verdict: Verdict = "proved"
     alternatives: tuple[str, ...] = ()
-    if origin == "network":
+    if origin == "network" and after is None:
+        statement = (
+            f"{number} claiming to be from {names} {verb} probably made on the way to {before}: the TTL is another"
+        )
+        statement += " than that of the claimed sender's packets there."
+        verdict, alternatives = "supported", ("the host itself, answering without a socket with another TTL",)
+    elif origin == "network":
         statement = f"{number} claiming to be from {names} {verb} born between {after} and {before}:"
         statement += f" not seen at {after}, which lies nearer to the claimed sender."
     elif origin == "endpoint":
@@ -195,7 +201,10 @@ def _birth(origin: str, after: str | None, before: str | None, side: str, resets
         id=f"reset-{after or 'end'}-{before}-{side}", kind="reset-origin", verdict=verdict,
         statement=statement, segment=(after, before), evidence=evidence, alternatives=alternatives,
         would_change_it={
-            "network": (f"a capture inside the segment {after} → {before}",),
+            "network": (
+                (f"a capture nearer to {names}",) if after is None
+                else (f"a capture inside the segment {after} → {before}",)
+            ),
             "endpoint": (),
         }.get(origin, (f"a capture on the claimed sender ({names})",)),
     )  # fmt: skip

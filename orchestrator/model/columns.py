@@ -36,7 +36,7 @@ SCHEMA: dict[str, tuple[str, ...]] = {
         "mirror_sequence",
     ),
     "u2": ("sport", "dport", "ip_id", "window", "interface", "fragment", "residue", "mss", "mirror_session"),
-    "u1": ("family", "protocol", "ttl", "tos", "flags", "swapped", "marks", "tunnel", "piece"),
+    "u1": ("family", "protocol", "ttl", "tos", "flags", "swapped", "marks", "tunnel", "piece", "wscale"),
 }
 """Column names by NumPy type.
 
@@ -47,7 +47,7 @@ kept, ``brief`` of the first BRIEF_BYTES; ``residue`` ones-complement sum of the
 states it, 0 where there is none; ``mss`` of a SYN's option, 0 without; ``payload`` bytes of transport payload on the
 wire; ``kept`` bytes of it in the file; ``link`` hash of the link-layer header; ``flags`` TCP flags, or type of an
 ICMP message; ``family`` 4, 6, or 0 where no IP was found; ``piece`` which part of a super-segment a row is, once these
-are taken apart.
+are taken apart; ``wscale`` 1 + the shift of the window in a SYN's option, 0 without.
 
 Everything is that of the innermost IP header that can be read. ``tunnel`` code of what directly carries it, 0 for
 none; ``mirror_session`` 1 + the session of the mirror shell (ERSPAN) that a switch put around the frame, 1 for a shell
@@ -136,6 +136,7 @@ class Packets:
     marks: NDArray[np.uint8]
     tunnel: NDArray[np.uint8]
     piece: NDArray[np.uint8]
+    wscale: NDArray[np.uint8]
 
     whole: Packets | None = None
     """The table that this one is a part of, one behind the other; None for one of its own."""

@@ -49,6 +49,35 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stall:
+    """What one end sent, and sent again, without hearing anything more of the other."""
+
+    by: Side
+    """Who sent it."""
+    kind: Literal["data", "fin"]
+    """What the latest of it was."""
+    packets: int
+    resent: int
+    since_ns: int
+    until_ns: int
+    last_seen: str
+    """The point farthest along the way that saw the latest of it."""
+    first_missing: str | None
+    """The point that should have seen it next and did not; None where it was seen by all."""
+    silent_before_ns: int
+    """How long the connection had been silent when it began; 0 where it was not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZeroWindow:
+    """An end that took no data for a while: its application did not read."""
+
+    by: Side
+    longest_ns: int
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
     """One TCP connection, or all datagrams between two ports."""
 
@@ -72,3 +101,5 @@ class Connection:
     idle_at_ns: int
     """When that began."""
     heartbeat: Heartbeat | None
+    stall: Stall | None = None
+    zero_window: ZeroWindow | None = None

@@ -125,6 +125,7 @@ def dissect(
         residue = np.int64(0)
         checksum_at = np.int64(0)
         mss = np.int64(0)
+        wscale = np.int64(0)
         begins = fragment != 0 and (fragment & 0x1FFF if version == 4 else fragment >> 3) == 0
         before = marks
         if fragment != 0 and not begins:
@@ -156,6 +157,8 @@ def dissect(
                         break
                     if option == 2 and data[k + 1] == 4 and k + 4 <= min(body, end):
                         mss = be16(data, k + 2)
+                    elif option == 3 and data[k + 1] == 3 and k + 3 <= min(body, end):
+                        wscale = min(np.int64(data[k + 2]), np.int64(14)) + 1  # RFC 7323 §2.3: at most 14
                     elif option == 8 and data[k + 1] == 10 and k + 10 <= min(body, end):
                         tsval = be32(data, k + 2)
                         tsecr = be32(data, k + 6)
@@ -244,3 +247,4 @@ def dissect(
         b1[4, n] = flags
         b1[5, n] = swapped
         b1[6, n] = marks
+        b1[9, n] = wscale

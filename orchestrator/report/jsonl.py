@@ -185,6 +185,14 @@ def _connection(c: Connection) -> dict[str, Any]:
         "heartbeat": None if c.heartbeat is None else {
             "period_ns": c.heartbeat.period_ns, "beats": c.heartbeat.beats, "missed": c.heartbeat.missed,
         },
+        "stall": None if c.stall is None else {
+            "by": c.stall.by, "kind": c.stall.kind, "packets": c.stall.packets, "resent": c.stall.resent,
+            "since": timestamp(c.stall.since_ns), "until": timestamp(c.stall.until_ns), "last_seen": c.stall.last_seen,
+            "first_missing": c.stall.first_missing, "silent_before_ns": c.stall.silent_before_ns,
+        },
+        "zero_window": None if c.zero_window is None else {
+            "by": c.zero_window.by, "longest_ns": c.zero_window.longest_ns, "at": timestamp(c.zero_window.at_ns),
+        },
     }  # fmt: skip
 
 

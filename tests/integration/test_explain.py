@@ -70,6 +70,7 @@ def test_a_reset_and_what_came_before(case, capsys):
     assert said[: len(report["evidence"])] == report["evidence"]
     assert said[len(report["evidence"]) :] == [
         "for application-abort: made by a live socket", "for application-abort: no FIN of its sender before it",
+        "would decide: the log of the application at its sender",
     ]  # fmt: skip
     assert [s["what"] for s in document["steps"]] == [
         "data 391:401 (10 bytes)", "data 781:801 (20 bytes)", "RST at 801 ack 401",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,21 +11,17 @@ from orchestrator.core.analyses.connections_kernels import (
     AGAIN,
     ANSWERS,
     CARRIES,
-    FINISHES,
-    GONE,
     OPENS,
     RESETS,
-    part_connections,
     walk_connections,
 )
-from orchestrator.core.analyses.copies_kernels import AGAIN as RESENT
 from orchestrator.core.analyses.handshakes import time_handshakes
 from orchestrator.core.analyses.heartbeats import find_heartbeat
 from orchestrator.core.analyses.resets import flow_key
+from orchestrator.core.analyses.stalls import describe_stall, describe_zero_window
 from orchestrator.core.analyses.unanswered import ANSWER_NS
 from orchestrator.core.routes import REVERSE
-from orchestrator.core.sort import stable_order
-from orchestrator.model.columns import ACK, FIN, RST, SYN, TCP, UDP
+from orchestrator.model.columns import ACK, FIN, RST, SYN, TCP
 from orchestrator.model.connection import Closed, Connection, Half, Opened
 
 if TYPE_CHECKING:
@@ -33,8 +29,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from orchestrator.core.analyses.copies import Copies
+    from orchestrator.core.analyses.idle import Silences
+    from orchestrator.core.analyses.parted import Parted
     from orchestrator.core.analyses.scene import Scene
+    from orchestrator.core.analyses.stalls import Stalls
     from orchestrator.model.connection import Heartbeat
     from orchestrator.model.finding import FlowKey, Origin, Reset, Side
 
@@ -64,51 +62,31 @@ class _Walk:
     done: NDArray[np.int64]
 
 
-def list_connections(scene: Scene, copies: Copies, resets: Sequence[Reset]) -> tuple[list[Connection], int]:
+def list_connections(
+    scene: Scene, parted: Parted, stalls: Stalls, silences: Silences, resets: Sequence[Reset]
+) -> tuple[list[Connection], int]:
     """Return connections in the order of their beginning, and how many there are.
 
     Of more than MOST_CONNECTIONS those in which something went wrong are kept first, then the largest.
     """
-    packets, tokens, verdicts = scene.packets, scene.tokens, scene.verdicts
-    first = tokens.first_row
-    token = np.flatnonzero(np.isin(packets.protocol[first], (TCP, UDP)) & (packets.fragment[first] == 0))
+    token, order, number, side, deed = parted.token, parted.order, parted.number, parted.side, parted.deed
     if not len(token):
         return [], 0
-    stream, time = verdicts.stream[token], verdicts.time_ns[token]
-    deed = _deeds(scene, copies, token)
-    pair = stream >> 1
-    order = stable_order(time, pair)
-    number = np.empty(len(token), np.int64)
-    count = part_connections(order, pair, deed, packets.seq[first[token]], number)
-    side = (stream & 1).astype(np.uint8)
-    walk = _walk(order, number, side, deed, time, _reach(scene, token), count)
-    chosen = _chosen(walk)
-    begins = np.searchsorted(number[order], np.arange(count + 1))
-    client = _client_side(scene, token[order[begins[:-1]]], side[order[begins[:-1]]], side, walk)
-    members = [order[begins[n] : begins[n + 1]] for n in chosen.tolist()]
+    walk = _walk(order, number, side, deed, parted.time_ns, _reach(scene, token), parted.count)
+    chosen = _chosen(walk, stalls.anything)
+    client = _client_side(scene, token[parted.leading], side[parted.leading], side, walk)
+    members = [order[parted.begins[n] : parted.begins[n + 1]] for n in chosen.tolist()]
     origins = {(scene.names.index(r.first_seen), r.frames[0][1][0]): r.origin for r in resets}
-    latest_ns = int(verdicts.time_ns.max())
+    latest_ns = int(scene.verdicts.time_ns.max())
     found = [
-        _connection(scene, walk, n, int(client[n]), token, token[part], side[part], deed[part], origins, latest_ns)
+        replace(
+            _connection(scene, walk, n, int(client[n]), token, token[part], side[part], deed[part], origins, latest_ns),
+            stall=describe_stall(scene, parted, stalls, silences, n, int(client[n])),
+            zero_window=describe_zero_window(stalls, n, int(client[n])),
+        )
         for n, part in zip(chosen.tolist(), members, strict=True)
     ]
-    return found, count
-
-
-def _deeds(scene: Scene, copies: Copies, token: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return what each packet does."""
-    packets, first = scene.packets, scene.tokens.first_row[token]
-    tcp = packets.protocol[first] == TCP
-    flags = np.where(tcp, packets.flags[first], 0)
-    opens = (flags & SYN) > 0
-    answers = opens & ((flags & ACK) > 0)
-    return (
-        np.where(opens & ~answers, OPENS, 0) | np.where(answers, ANSWERS, 0)
-        | np.where((flags & FIN) > 0, FINISHES, 0) | np.where((flags & RST) > 0, RESETS, 0)
-        | np.where(packets.payload[first] > 0, CARRIES, 0)
-        | np.where((copies.found[token] & RESENT) > 0, AGAIN, 0)
-        | np.where(scene.verdicts.claims()[token], GONE, 0)
-    ).astype(np.uint8)  # fmt: skip
+    return found, parted.count
 
 
 def _reach(scene: Scene, token: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -136,11 +114,11 @@ def _walk(
     return walk
 
 
-def _chosen(walk: _Walk) -> NDArray[np.int64]:
+def _chosen(walk: _Walk, stalled: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the connections to list, in the order of their beginning."""
     count = len(walk.first)
     unanswered = (walk.opener >= 0) & (walk.answer < 0)
-    wrong = walk.lost.any(axis=1) | (walk.reset >= 0) | unanswered
+    wrong = walk.lost.any(axis=1) | (walk.reset >= 0) | unanswered | stalled
     kept = np.lexsort((-walk.packets.sum(axis=1), ~wrong))[:MOST_CONNECTIONS] if count > MOST_CONNECTIONS else (
         np.arange(count)
     )  # fmt: skip

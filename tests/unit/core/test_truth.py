@@ -247,6 +247,7 @@ def test_a_reset_is_born_where_it_first_appears(tmp_path, seen_by, after, before
     packets.append(
         (START + 40 * 10**6, True, Packet("10.0.0.1", "10.9.0.1", 4000, 80, 900, seq=5, ack=9, flags=RST | ACK))
     )
+    packets[-1] = (*packets[-1][:2], packets[-1][2].hop(-NAMES.index(seen_by[0])))  # its maker begins with 64
     packets.sort(key=lambda p: p[0])
     number = next(n for n, p in enumerate(packets) if p[2].ip_id == 900)
 
@@ -254,6 +255,20 @@ def test_a_reset_is_born_where_it_first_appears(tmp_path, seen_by, after, before
 
     assert [(r.born_after, r.born_before, r.origin) for r in result.resets] == [(after, before, origin)]
     assert result.vanished == ()
+
+
+def test_one_capture_that_missed_a_reset_accuses_nobody(tmp_path):
+    """It passed three routers like anything from its sender; only the sender's own capture lacks it."""
+    packets = list(datagrams(30))
+    packets.append(
+        (START + 40 * 10**6, True, Packet("10.0.0.1", "10.9.0.1", 4000, 80, 900, seq=5, ack=9, flags=RST | ACK))
+    )
+    packets.sort(key=lambda p: p[0])
+    number = next(n for n, p in enumerate(packets) if p[2].ip_id == 900)
+
+    (reset,) = analysed(tmp_path, walk(packets, missed={(number, "a")})).resets
+
+    assert (reset.origin, reset.born_after, reset.born_before) == ("unknown", None, "b")
 
 
 def test_a_changed_packet_is_not_a_lost_one(tmp_path):
