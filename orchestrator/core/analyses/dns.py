@@ -94,7 +94,7 @@ def find_questions(
         np.cumsum(dns["length"], dtype=np.int64) - dns["length"], _all_lost(exchanges, vanished),
     )  # fmt: skip
     rank = _rank(view)
-    chosen = np.argsort(rank, kind="stable")[:MOST_TRANSACTIONS]
+    chosen = np.lexsort((scene.verdicts.time_ns[exchanges.token[exchanges.begin]], rank))[:MOST_TRANSACTIONS]
     found = sorted((_transaction(view, n) for n in chosen.tolist()), key=lambda t: t.asked_ns)
     totals = Counter(
         {str(address(*s)): n for s, n in zip(servers, np.bincount(number).tolist(), strict=True)}

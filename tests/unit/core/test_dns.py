@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import random
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from orchestrator.core.analyses.named import events
 from orchestrator.report.jsonl import result_document
+from tests.support.mutations import damaged
 from tests.support.names import (
     CLIENT,
     MS,
@@ -19,8 +23,10 @@ from tests.support.names import (
     START,
     Line,
     S,
+    alert,
     answer,
     datagram,
+    icmp_error,
     question,
 )
 from tests.support.wire import Packet
@@ -318,3 +324,37 @@ def test_what_result_json_holds(tmp_path):
     assert entry["asked"] == "2023-11-14T22:13:25.000000000Z"
     assert entry["took_ns"] == 7 * MS
     assert (document["schema"], document["dns_in_all"], document["dns_not_read"]) == (1, 3, 0)
+
+
+def test_of_very_many_those_that_failed_come_first(tmp_path, monkeypatch):
+    """What is left out is counted, and numbers of failures are called the least that there were."""
+    monkeypatch.setattr("orchestrator.core.analyses.dns.MOST_TRANSACTIONS", 5)
+    line = Line()
+    background(line)
+    for ident in range(1, 31):
+        line.exchange(ident * S, ident, f"host-{ident}.example.org", rcode=SERVFAIL if ident % 4 == 0 else 0)
+    result = line.result(tmp_path)
+
+    assert [t.id for t in result.names.dns] == [4, 8, 12, 16, 20]
+    assert result.names.dns_in_all == 32
+    assert "at least 5 questions of 32 came to nothing" in finding(result, "dns-failure")[0].statement
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.data())
+def test_hostile_messages_end_in_a_result(data):
+    """Whatever stands in datagrams to and from a name server, errors of ICMP and segments."""
+    line = Line()
+    samples = [question(7, "www.example.org"), answer(7, "www.example.org"), alert(2, 40)]
+    for k in range(data.draw(st.integers(1, 8))):
+        payload = data.draw(damaged(data.draw(st.sampled_from(samples)), samples[1]))
+        inner = datagram(CLIENT, 40_007, SERVER, 53, payload)
+        line.send(k * S, inner, seen=data.draw(st.sampled_from(("a", "b", "ab"))))
+        line.send(k * S + 3, datagram(SERVER, 53, CLIENT, 40_007, payload), up=False)
+        line.send(k * S + 5, icmp_error(SERVER, CLIENT, 3, k, data.draw(damaged(inner.bytes(), payload))), up=False)
+        line.send(k * S + 6, Packet(SERVER, CLIENT, 443, 40_007, seq=k, payload=payload), up=False)
+    with tempfile.TemporaryDirectory() as scratch:
+        document = result_document(line.result(Path(scratch)), version="0", generated_ns=0)
+
+    told = json.dumps([document[key] for key in ("dns", "icmp_errors", "tls_alerts", "findings")], ensure_ascii=False)
+    assert told.isprintable()

@@ -52,6 +52,27 @@ def test_questions_and_answers(tmp_path, packed):
     assert names(found) == ["www.example.org", "www.EXAMPLE.org"]
 
 
+def test_points_of_several_files(tmp_path):
+    """Rows are those of all files of all points, whatever link layer each has."""
+    plain = [ask(question(k, f"n{k}.org")) for k in range(4)]
+    first = write_pcap(tmp_path / "1.pcap", [(0, bytes(40)), (1, plain[0])])
+    second = write_pcap(tmp_path / "2.pcap", [(5, ethernet(0x0800, plain[1])), (6, ethernet(0x0806, b""))], link_type=1)
+    other = write_pcap(tmp_path / "3.pcap", [(0, plain[2]), (1, plain[3])])
+    found = read_messages(index_points([[second, first], [other]]))
+
+    assert found.dns["row"].tolist() == [1, 2, 4, 5]
+    assert names(found) == ["n0.org", "n1.org", "n2.org", "n3.org"]
+
+
+def test_more_frames_than_are_read_at_once(tmp_path, monkeypatch):
+    """Batches join without a seam."""
+    monkeypatch.setattr("orchestrator.pcap.messages.FRAMES_AT_ONCE", 3)
+    found = messages(tmp_path, *(ask(question(k, f"n{k}.org")) for k in range(10)))
+
+    assert found.dns["ident"].tolist() == list(range(10))
+    assert names(found) == [f"n{k}.org" for k in range(10)]
+
+
 def test_case_is_no_difference_type_is(tmp_path):
     """What tells questions apart."""
     asked = [("a.org", 1), ("A.oRg", 1), ("a.org", 28), ("b.org", 1)]
