@@ -24,6 +24,7 @@ from orchestrator.memory import freed_memory_kept
 from orchestrator.model.result import PathResult, PointResult, Result
 from orchestrator.pcap.cut import select
 from orchestrator.pcap.index import THREADS, PointIndex, index_points
+from orchestrator.pcap.messages import read_messages
 from orchestrator.pcap.recut import read_merged, write_recut
 from orchestrator.report.decode import decode
 from orchestrator.report.jsonl import result_document, vanished_lines
@@ -154,7 +155,7 @@ def _work_out(run: RunDirectory, *, check_order: bool, only_fates: bool = False)
             labels={(s.near, s.far): s for s in plan.segments} if plan else {},
             reference=_reference(record, observed), window=window,
             post_roll_ns=plan.window.post_roll_ns if plan else 0, check_path_order=check_order,
-            only_fates=only_fates, run=pool.map,
+            only_fates=only_fates, messages=None if only_fates else read_messages(indexes), run=pool.map,
         )  # fmt: skip
     if check_order and analysis.suggested_order:
         names = ", ".join(analysis.suggested_order)
@@ -254,6 +255,7 @@ def _conclude(stage: _Stage) -> Result:
             series=analysis.series_losses,
             connections=analysis.connections,
             survived_ns=analysis.survived_ns,
+            names=analysis.names,
         )
     )
     plan = record.plan
@@ -270,7 +272,7 @@ def _conclude(stage: _Stage) -> Result:
         ticket=plan.ticket if plan else None,
         expect=hold_against(plan.expect, analysis.segments, analysis.resets) if plan else (),
         series=tuple(analysis.series), connections=tuple(analysis.connections),
-        connections_in_all=analysis.connections_in_all,
+        connections_in_all=analysis.connections_in_all, names=analysis.names,
     )  # fmt: skip
 
 

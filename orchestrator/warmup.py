@@ -17,7 +17,7 @@ CLIENT, SERVER, GATEWAYS = b"\x0a\0\0\1", b"\x0a\0\0\2", (b"\x0a\0\1\1", b"\x0a\
 HIDDEN_CLIENT, HIDDEN_SERVER = b"\x0a\0\2\1", b"\x0a\0\2\2"
 DATAGRAMS = 5_000
 """Above the number of rows below which NumPy sorts."""
-TCP, UDP, ESP = 6, 17, 50
+ICMP, TCP, UDP, ESP = 1, 6, 17, 50
 
 
 def main() -> None:
@@ -57,6 +57,7 @@ def _captures() -> _Captures:
     _stream(captures)
     _tunnel(captures)
     _fragments(captures)
+    _messages(captures)
     return captures
 
 
@@ -105,6 +106,17 @@ def _fragments(captures: _Captures) -> None:
         captures.add(at, _ip(UDP, whole[:800], CLIENT, SERVER, number=60_000 + k, fragment=0x2000), "ab")
         captures.add(at + 20, _ip(UDP, whole[800:], CLIENT, SERVER, number=60_000 + k, fragment=100), "ab")
         captures.add(at + 20, _ip(UDP, whole, CLIENT, SERVER, number=60_000 + k), "c")
+
+
+def _messages(captures: _Captures) -> None:
+    """Ask a name server, send an error that quotes the question, and an alert of TLS."""
+    name = b"\4name\0" + struct.pack(">HH", 1, 1)
+    asked = struct.pack(">HHHHHH", 7, 0x0100, 1, 0, 0, 0) + name
+    packet = _ip(UDP, struct.pack(">HHHH", 40_400, 53, 8 + len(asked), 0) + asked, CLIENT, SERVER, number=61_000)
+    captures.add(90_000, packet)
+    captures.add(90_900, _ip(ICMP, struct.pack(">BBHI", 3, 3, 0, 0) + packet[:28], SERVER, CLIENT, number=61_001))
+    alert = struct.pack(">HHIIBBHHHBBBHBB", 443, 40_500, 1, 1, 0x50, 0x18, 512, 0, 0, 21, 3, 3, 2, 2, 40)
+    captures.add(91_000, _ip(TCP, alert, SERVER, CLIENT, number=61_002))
 
 
 def _ip(protocol: int, body: bytes, source: bytes, target: bytes, *, number: int, fragment: int = 0) -> bytes:

@@ -14,6 +14,7 @@ from orchestrator.core.analyses.connections import list_connections
 from orchestrator.core.analyses.copies import count_resends, trace_copies
 from orchestrator.core.analyses.coverage import measure_coverage
 from orchestrator.core.analyses.idle import list_silences
+from orchestrator.core.analyses.named import read_names
 from orchestrator.core.analyses.outer import infer_outer
 from orchestrator.core.analyses.parted import part
 from orchestrator.core.analyses.reset_company import name_causes
@@ -41,6 +42,7 @@ from orchestrator.core.tokens import build_tokens
 from orchestrator.core.verdicts import CONFIRMED, KINDS, PointFacts, kinds
 from orchestrator.model.columns import Packets
 from orchestrator.model.finding import Vanished
+from orchestrator.model.names import Names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from orchestrator.model.connection import Connection
     from orchestrator.model.finding import Burst, Reset, SegmentRow, Undecided
     from orchestrator.model.measures import Coverage
+    from orchestrator.model.messages import Messages
     from orchestrator.model.plan import PlannedPath, SegmentLabel
     from orchestrator.model.run import ClockSample
     from orchestrator.model.series import Series, SeriesLoss
@@ -118,6 +121,7 @@ class Analysis:
     connections_in_all: int = 0
     survived_ns: dict[str, list[int]] = field(default_factory=dict)
     """By point the silences that connections seen there survived."""
+    names: Names = field(default_factory=Names)
     suggested_order: tuple[str, ...] | None = None
     order_warning: str | None = None
 
@@ -132,14 +136,15 @@ def analyse(
     post_roll_ns: int = 0,
     check_path_order: bool = True,
     only_fates: bool = False,
+    messages: Messages | None = None,
     run: Run = map,
 ) -> Analysis:
     """Return what *observed*, in path order, says.
 
     Args: reference names the point whose clock counts, None for the collector's (which needs clock samples);
     window is (opened, closed) on the collector's clock; with only_fates, clocks, tokens, what vanished and resets are
-    worked out and nothing is counted: all that a merged capture shows; run calls a function on every member of lists,
-    like map, perhaps several at a time.
+    worked out and nothing is counted: all that a merged capture shows; messages are what was read of the frames, None
+    where that was not done; run calls a function on every member of lists, like map, perhaps several at a time.
     """
     names = [o.name for o in observed]
     packets = Packets.concatenate([o.packets for o in observed])
@@ -199,7 +204,7 @@ def analyse(
     )  # fmt: skip
     if copies is not None:
         lines = _neighbours(paths, numbers, len(observed)), _ends(paths, numbers, len(observed))
-        _measure(found, scene, copies, located, *lines, labels or {}, run)
+        _measure(found, scene, copies, located, *lines, labels or {}, messages, run)
         found.translations = _translations(packets, flows, point, names)
         found.attempts = find_unanswered(packets, tokens, routes, verdicts, names, frames)
     return found
@@ -208,11 +213,11 @@ def analyse(
 def _measure(
     found: Analysis, scene: Scene, copies: Copies, located: Sequence[Located],
     neighbours: Sequence[tuple[int, int]], ends: Sequence[tuple[int, int]],
-    labels: Mapping[tuple[str, str], SegmentLabel], run: Run,
+    labels: Mapping[tuple[str, str], SegmentLabel], messages: Messages | None, run: Run,
 ) -> None:  # fmt: skip
     """Count and measure every segment; changes *found*.
 
-    Args: neighbours and ends are the segments and the outermost points of the paths; run as of analyse.
+    Args: neighbours and ends are the segments and the outermost points of the paths; messages and run as of analyse.
     """
     packets, tokens, verdicts = scene.packets, scene.tokens, scene.verdicts
     found.segments, found.undecided = count_segments(scene, neighbours, labels, run)
@@ -228,6 +233,7 @@ def _measure(
     found.resets = name_causes(scene, located, silences, found.connections)
     _count_births(found.segments, found.resets)
     found.bursts = find_bursts(found.resets, tokens, packets, verdicts)
+    found.names = read_names(found, scene, messages)
 
 
 def _judged(

@@ -15,6 +15,7 @@ from orchestrator.core.changes import change_findings
 from orchestrator.core.failures import failure_findings
 from orchestrator.core.grounds import PROBABLY_BECAUSE, Grounds, lost_on, place, precedes
 from orchestrator.core.markings import marking_findings
+from orchestrator.core.names_findings import names_findings
 from orchestrator.core.series_findings import series_findings
 from orchestrator.model.finding import Evidence, Finding
 
@@ -37,6 +38,7 @@ def conclude(grounds: Grounds) -> tuple[list[Finding], Headline]:
         *marking_findings(measured),
         *series_findings(grounds),
         *failure_findings(grounds),
+        *names_findings(grounds),
         *change_findings(grounds),
         *_unmeasured(grounds, measured),
     ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from orchestrator.model.names import Names
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -52,6 +54,8 @@ class Grounds:
     connections: Sequence[Connection] = ()
     survived_ns: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """By point the silences, at least a second each, that connections seen there survived."""
+    names: Names = field(default_factory=Names)
+    """What messages in the clear tell."""
 
 
 def place(row: SegmentRow) -> str:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 URG = 32
 SEQUENCE_SPACE = 1 << 32
+FIRST_PLAIN, LAST_PLAIN = 0x21, 0x7E
+"""ASCII that shows."""
 SIGNALS = ((SYN, "SYN"), (FIN, "FIN"), (RST, "RST"), (URG, "URG"))
 
 
@@ -82,3 +84,19 @@ def end_of(packets: Packets, row: int, side: str, port: str) -> str:
     text = str(address(high, low, int(packets.family[row])))
     number = int(getattr(packets, port)[row])
     return f"{text}:{number}" if int(packets.protocol[row]) in {TCP, UDP} else text
+
+
+def domain_name(name: bytes) -> str:
+    """Return a name as DNS carries it in the way people write it: bytes that are not plain as backslash and number."""
+    labels, at = [], 0
+    while at < len(name) and name[at]:
+        labels.append("".join(_plain(byte) for byte in name[at + 1 : at + 1 + name[at]]))
+        at += 1 + name[at]
+    return ".".join(labels) or "."
+
+
+def _plain(byte: int) -> str:
+    """Return one byte of a label."""
+    if byte in b".\\":
+        return f"\\{byte:c}"
+    return chr(byte) if FIRST_PLAIN <= byte <= LAST_PLAIN else f"\\{byte:03d}"

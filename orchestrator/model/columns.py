@@ -77,6 +77,8 @@ MARK_ICMP_ERROR = 32
 """An ICMP message that quotes another packet."""
 MARK_MIRROR_SEQUENCE = 64
 """The mirror shell numbers its frames."""
+MARK_TLS_ALERT = 128
+"""A TCP segment whose data begin like an alert of TLS."""
 
 SERIES_KIND = 7
 """Bits of ``series`` that say of which kind it is."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+from orchestrator.model.names import Names
 
 if TYPE_CHECKING:
     from orchestrator.model.clock import ClockModel
@@ -76,6 +78,8 @@ class Result:
     connections: tuple[Connection, ...] = ()
     connections_in_all: int = 0
     """More than there are entries, where there are very many."""
+    names: Names = field(default_factory=Names)
+    """What messages in the clear tell."""
     suggested_order: tuple[str, ...] | None = None
     """A path order that the packets speak for, where the given one is contradicted beyond doubt."""
     order_warning: str | None = None

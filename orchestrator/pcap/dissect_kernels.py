@@ -168,6 +168,8 @@ def dissect(
                     ack = np.int64(0)
                 if payload > 0 and body <= end:
                     checksum_at = l4 + 16
+                    if payload >= 7 and body + 3 <= end and data[body] == 21 and data[body + 1] == 3:  # an alert of TLS
+                        marks |= 128
         elif protocol == 17:
             if l4 + 8 > end:
                 marks |= 2

@@ -6,6 +6,8 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.report.names import names_document
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -68,6 +70,7 @@ def result_document(result: Result, *, version: str, generated_ns: int) -> dict[
         "series": [_series(s) for s in result.series],
         "connections": [_connection(c) for c in result.connections],
         "connections_in_all": result.connections_in_all,
+        **names_document(result.names, timestamp),
         "findings": [
             {
                 "id": f.id, "kind": f.kind, "verdict": f.verdict, "statement": f.statement,
