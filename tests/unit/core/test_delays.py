@@ -55,7 +55,8 @@ def test_variation_and_round_trip_need_no_clock(seed, offset, drift, jitter_us):
         smallest += low
         assert row.delay.samples == len(true)
         wanted = [np.quantile(true, q, method="inverted_cdf") - low for q in (0.5, 0.95, 0.99, 1)]
-        assert row.delay.variation == pytest.approx(wanted, abs=NEARLY)
+        # offsets cancel out; how far the clocks drift apart is known no better than jitter lets it be
+        assert row.delay.variation == pytest.approx(wanted, abs=max(NEARLY, jitter_us * 1000 // 15))
         assert abs(row.delay.p50 - np.median(true)) <= row.delay.uncertainty + NEARLY
     assert there.round_trip_ns == back.round_trip_ns == pytest.approx(smallest, abs=NEARLY)
 
