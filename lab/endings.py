@@ -3,19 +3,23 @@
 Servers:  silent PORT    closes PORT    forgets PORT
 Clients:  aborts ADDRESS PORT SIZE {linger|unread}       insists ADDRESS PORT      refused ADDRESS PORT
           rests ADDRESS PORT SECONDS [SECONDS …]         guards ADDRESS PORT       waits ADDRESS PORT SECONDS
+          keeps ADDRESS PORT
 
-Servers say a line when they listen and run until they are killed; clients say a line when they are done.
+Servers, and who keeps a connection, say a line when they are ready and run until they are killed; other
+clients say a line when they are done.
 Standard library only.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import select
 import socket
 import struct
 import sys
+import termios
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -27,6 +31,8 @@ TCP_REPAIR = 19
 """A socket that is closed in repair mode is gone without a word to the other end (tcp(7) of CRIU)."""
 PAUSE_S = 0.2
 PATIENCE_S = 15.0
+STILL = 5
+"""Looks at what came, one like the other, after which no more is expected."""
 
 
 def say(**fields: object) -> None:
@@ -88,17 +94,34 @@ def opened(address: str, port: str) -> socket.socket:
 def aborts(address: str, port: str, size: str, how: str) -> None:
     """Send *size* bytes to an echo and abort, with the answer read or unread."""
     connection = opened(address, port)
-    connection.sendall(b"a" * int(size))
+    if how == "unread":
+        threading.Thread(target=push, args=(connection, int(size)), daemon=True).start()
+    else:
+        connection.sendall(b"a" * int(size))
     left = int(size) if how == "linger" else 0
     while left:
         left -= len(connection.recv(65_536))
     if how == "linger":
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     else:
-        while len(connection.recv(65_536, socket.MSG_PEEK)) < int(size):
-            select.select([], [], [], 0.005)
+        settled(connection)
     connection.close()
     say(ended=how)
+
+
+def push(connection: socket.socket, size: int) -> None:
+    """Send so much, as far as the other end takes it."""
+    with contextlib.suppress(OSError):
+        connection.sendall(b"a" * size)
+
+
+def settled(connection: socket.socket) -> None:
+    """Wait until no more comes, and leave what came unread."""
+    before, same = -1, 0
+    while same < STILL:
+        time.sleep(PAUSE_S / STILL)
+        now = struct.unpack("i", fcntl.ioctl(connection, termios.FIONREAD, b"\0\0\0\0"))[0]
+        before, same = now, same + 1 if now == before else 0
 
 
 def insists(address: str, port: str) -> None:
@@ -155,6 +178,16 @@ def guards(address: str, port: str) -> None:
         say(ended=type(raised).__name__)
 
 
+def keeps(address: str, port: str) -> None:
+    """Ask and be answered twenty times a second, without an end."""
+    connection = opened(address, port)
+    say(listening=connection.getsockname()[1])
+    while True:
+        connection.sendall(b"question" * 12)
+        connection.recv(65_536)
+        time.sleep(PAUSE_S / 4)
+
+
 def waits(address: str, port: str, seconds: str) -> None:
     """Ask, wait that long for an answer, and give up."""
     connection = socket.create_connection((address, int(port)), timeout=PATIENCE_S)
@@ -167,7 +200,7 @@ def waits(address: str, port: str, seconds: str) -> None:
 
 VERBS: dict[str, Callable[..., None]] = {
     "silent": silent, "closes": closes, "forgets": forgets, "aborts": aborts, "insists": insists, "refused": refused,
-    "rests": rests, "guards": guards, "waits": waits,
+    "rests": rests, "guards": guards, "waits": waits, "keeps": keeps,
 }  # fmt: skip
 
 if __name__ == "__main__":

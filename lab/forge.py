@@ -34,9 +34,10 @@ class Segment(NamedTuple):
     seq: int
     ack: int
     payload: int
+    flags: int
 
 
-NOTHING = Segment(b"", b"", 0, 0, 0, 0, 0)
+NOTHING = Segment(b"", b"", 0, 0, 0, 0, 0, 0)
 
 
 def main() -> None:
@@ -71,7 +72,7 @@ def segments(sniffer: socket.socket, port: int, wait_s: float = 1.0) -> Iterator
             yield NOTHING
             continue
         segment = parse(frame) if address[2] == OUTGOING else None
-        if segment is not None and segment.dport == port:
+        if segment is not None and segment.dport == port and not segment.flags & RST:
             yield segment
         else:
             yield NOTHING
@@ -97,7 +98,7 @@ def parse(frame: bytes) -> Segment | None:
     total = struct.unpack("!H", frame[16:18])[0]
     sport, dport, seq, ack = struct.unpack("!HHII", frame[at : at + 12])
     payload = total - header - (frame[at + 12] >> 4) * 4
-    return Segment(frame[26:30], frame[30:34], sport, dport, seq, ack, payload)
+    return Segment(frame[26:30], frame[30:34], sport, dport, seq, ack, payload, frame[at + 13])
 
 
 def strike(sender: socket.socket, s: Segment, towards: str, behind: int) -> None:

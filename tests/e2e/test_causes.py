@@ -52,7 +52,12 @@ def captures(run, port, folder, *, without=(), unreset=()):
 def told(run, ending, folder, **left_out):
     """Return the resets told of one ending's connections."""
     result = analyse_files(folder, captures(run, ending.port, folder / "parts", **left_out))
-    return [r for r in result.resets if endings.claimed_by(r, ending.port) in ending.origins], result
+    return [r for r in result.resets if ending.port in {r.flow.sport, r.flow.dport} and _meant(r, ending)], result
+
+
+def _meant(reset, ending):
+    """Leave out what an end that still lives answers to a reset that the other end never made."""
+    return endings.claimed_by(reset, ending.port) in ending.origins
 
 
 def allowed(cause):

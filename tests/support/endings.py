@@ -59,7 +59,7 @@ ENDINGS = (
     Ending("closed-port", 9101, ("refused",), (at_server(),), serve=("", "")),
     Ending("firewall-reject", 9102, ("refused",), (at_firewall(),)),
     Ending("application-abort", 9103, ("aborts", "300", "linger"), (at_client(),)),
-    Ending("unread-data", 9104, ("aborts", "30000", "unread"), (at_client(),)),
+    Ending("unread-data", 9104, ("aborts", "400000", "unread"), (at_client(),)),
     Ending("data-after-close", 9105, ("insists",), (at_server(),), serve=("endings.py", "closes")),
     Ending("half-open", 9106, ("insists",), (at_server(),), serve=("endings.py", "forgets")),
     Ending("keepalive-failure", 9107, ("guards",), (at_client(),)),
@@ -70,7 +70,8 @@ ENDINGS = (
     Ending("injected", 9112, ("insists",), BY_FORGER),
     Ending("gave-up-waiting", 9113, ("waits", "1.2"), (at_client(),), serve=("endings.py", "silent"), clients=4),
 )
-FOREIGN_PORT, BLOCKED_PORT = 9114, 9115
+FOREIGN_PORT, BLOCKED_PORT, BUSY_PORT = 9114, 9115, 9116
+"""Ports of the client that is not Linux, of a service that the firewall drops, of a connection that is always there."""
 CUT_AFTER = "ct original packets > {count} counter {action}"
 
 
@@ -93,18 +94,20 @@ def break_things(lab: Lab) -> ExitStack:
 
 def play(lab: Lab) -> dict[int, list[dict[str, Any]]]:
     """Let everything end; return by port what the clients said. Servers live on until the stack is closed."""
-    with ThreadPoolExecutor(len(ENDINGS) + 1) as pool:
-        foreign = pool.submit(_foreign, lab)
-        said = dict(pool.map(lambda e: (e.port, _play(lab, e)), ENDINGS))
-        said[FOREIGN_PORT] = foreign.result()
-    said[BLOCKED_PORT] = [_client(lab, "refused", BLOCKED_PORT)]
+    with lab.running("client-1", "endings.py", "keeps", APP, str(BUSY_PORT)):
+        with ThreadPoolExecutor(len(ENDINGS) + 1) as pool:
+            foreign = pool.submit(_foreign, lab)
+            said = dict(pool.map(lambda e: (e.port, _play(lab, e)), ENDINGS))
+            said[FOREIGN_PORT] = foreign.result()
+        said[BLOCKED_PORT] = [_client(lab, "refused", BLOCKED_PORT)]
     return said
 
 
 def serving(lab: Lab) -> ExitStack:
     """Start a server for every port that has one."""
     undo = ExitStack()
-    programs = [(e.serve, e.port) for e in ENDINGS if e.serve[0]] + [(("traffic.py", "echo"), FOREIGN_PORT)]
+    programs = [(e.serve, e.port) for e in ENDINGS if e.serve[0]]
+    programs += [(("traffic.py", "echo"), port) for port in (FOREIGN_PORT, BUSY_PORT)]
     for (name, verb), port in programs:
         undo.enter_context(lab.running("app-1", name, verb, str(port)))
     return undo
@@ -123,7 +126,7 @@ def _foreign(lab: Lab) -> list[dict[str, Any]]:
 
 
 def part(capture: Path, port: int, folder: Path, *, without_resets: bool = False) -> Path:
-    """Write the packets of one port (to one file of classic pcap, Ethernet), with or without resets."""
+    """Write the packets of one port, and of the connection that is always there, with or without resets."""
     data = capture.read_bytes()
     order = "<" if data[:4] in {b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1"} else ">"
     kept, at = [data[:24]], 24
@@ -132,7 +135,7 @@ def part(capture: Path, port: int, folder: Path, *, without_resets: bool = False
         frame = data[at + RECORD : at + RECORD + length]
         tcp = 14 + (frame[14] & 15) * 4
         if frame[12:14] == b"\x08\x00" and frame[23] == 6 and len(frame) > tcp + 13:
-            mine = port in struct.unpack("!HH", frame[tcp : tcp + 4])
+            mine = {port, BUSY_PORT} & set(struct.unpack("!HH", frame[tcp : tcp + 4]))
             if mine and not (without_resets and frame[tcp + 13] & 4):
                 kept.append(data[at : at + RECORD + length])
         at += RECORD + length

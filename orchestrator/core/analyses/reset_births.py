@@ -66,7 +66,8 @@ def find_birth(
     if birth.after is not None:
         _doubt(scene, birth, token, own, numbers, signs)
         _widen(scene, birth, silent, other, numbers, signs)
-    birth.origin = _origin(birth, numbers, known=known, plain=_is_plain(scene, token, line, first))
+    plain = _is_plain(scene, token, line, first)
+    birth.origin = _origin(birth, numbers, known=known, plain=plain, blind=_may_lie_before(scene, line))
     return birth
 
 
@@ -208,7 +209,12 @@ def _is_plain(scene: Scene, token: int, line: Sequence[int], first: int) -> bool
     return first == line[0] and not relayed
 
 
-def _origin(birth: Birth, numbers: Numbers, *, known: bool, plain: bool) -> Origin:
+def _may_lie_before(scene: Scene, line: Sequence[int]) -> bool:
+    """Say whether a point saw nothing that would tell where on the way it lies: it may be nearer to the sender."""
+    return any(not fact.packets for point, fact in enumerate(scene.facts) if point not in line)
+
+
+def _origin(birth: Birth, numbers: Numbers, *, known: bool, plain: bool, blind: bool) -> Origin:
     """Say whether the claimed sender made it: endpoint, network or unknown."""
     if not known:
         return "unknown"
@@ -220,6 +226,9 @@ def _origin(birth: Birth, numbers: Numbers, *, known: bool, plain: bool) -> Orig
         birth.confidence = min(birth.confidence, SINGLE_POINT)
         birth.said.append("single point: told by its TTL alone")
         return "network"
+    if numbers.usual_ttl is None and blind:
+        birth.said.append("points that captured nothing may lie nearer to its claimed sender")
+        return "unknown"
     return "endpoint" if numbers.usual_ttl in {None, numbers.ttl} else "unknown"
 
 

@@ -62,8 +62,8 @@ class Signs:
     probe_ns: int = 0
     unread: int = 0
     """Bytes that came after its sender's last data, and were acknowledged."""
-    was_read: bool | None = None
-    """Whether the window shows that the application took them; None where it does not tell."""
+    held: bool = False
+    """The window shows that the application did not take them."""
 
 
 def read_signs(around: Around, numbers: Numbers) -> Signs:
@@ -78,7 +78,7 @@ def read_signs(around: Around, numbers: Numbers) -> Signs:
     furthest = int(reach.max()) if len(reach) else 0
     silence, since = around.silence()
     probes, distance = _probes(around)
-    unread, was_read = _unread(around)
+    unread, held = _unread(around)
     family = _family(around, numbers, answers, in_place=bool(len(own)) and furthest == 0)
     return Signs(
         ttl=int(packets.ttl[around.row]), family=family, answers=answers, trigger=trigger,
@@ -87,7 +87,7 @@ def read_signs(around: Around, numbers: Numbers) -> Signs:
         data_after_end=len(late), sent_after=_sent_after(around),
         talked=bool(len(around.carrying(own)) + len(around.carrying(around.other))),
         silence_ns=silence, since_silence=since, asked_ns=_asked(around), sent_again=_sent_again(around),
-        probes=probes, probe_ns=distance, unread=unread, was_read=was_read,
+        probes=probes, probe_ns=distance, unread=unread, held=held,
     )  # fmt: skip
 
 
@@ -195,13 +195,13 @@ def _probes(around: Around) -> tuple[int, int]:
     packets = around.packets
     last = int(around.other[-1]) if len(around.other) else -1
     tail = around.own[around.own > last]
-    before = around.own[around.own <= last]
-    if not len(before) or not len(tail):
+    if not len(tail) or len(tail) == len(around.own):
         return 0, 0
-    ends = around.ends(before)
+    ends = around.ends(around.own)
     next_seq = int(ends[np.argmax(ahead(ends, int(ends[-1])))])
     probe = (ahead(packets.seq[tail], next_seq) == -1) & (packets.payload[tail] <= 1)
-    if not probe.all():
+    tail = tail[np.flatnonzero(~probe)[-1] + 1 :] if not probe.all() else tail
+    if not len(tail):
         return 0, 0
     times = np.append(around.time_ns[tail], around.at_ns)
     steps = np.diff(times)
@@ -209,30 +209,31 @@ def _probes(around: Around) -> tuple[int, int]:
     return (len(tail), int(np.median(steps))) if even else (0, 0)
 
 
-def _unread(around: Around) -> tuple[int, bool | None]:
-    """Return (bytes that came after its sender's last data, whether the window shows that they were taken)."""
+def _unread(around: Around) -> tuple[int, bool]:
+    """Return (bytes that came after its sender's last data, whether the window shows that nothing took them)."""
     packets, row = around.packets, around.row
     said = around.carrying(around.own)
     came = around.carrying(around.other[around.other > (said[-1] if len(said) else -1)])
     came = came[ahead(around.ends(came), int(packets.ack[row])) <= 0]
     if not len(came) or not int(packets.flags[row]) & ACK:
-        return 0, None
+        return 0, False
     size = int(ahead(around.ends(came), int(packets.seq[came[0]])).max())
-    return size, _window_tells(around, int(came[0]), size)
+    return size, _stood(around, int(came[0]), size)
 
 
-def _window_tells(around: Around, first: int, size: int) -> bool | None:
-    """Say whether the right edge of the window went on with *size* bytes that came from row *first* on."""
+def _stood(around: Around, first: int, size: int) -> bool:
+    """Say whether the right edge of the window stood still while *size* bytes came from row *first* on.
+
+    That it went on would show nothing: hosts open their window further while data comes, read or not.
+    """
     packets, row = around.packets, around.row
     shift = _shift(around)
     before = around.flagged(around.own[around.own < first], ACK | SYN, ACK)
-    if shift is None or not len(before) or not int(packets.window[row]) or size < GRAINS << shift:
-        return None
+    if shift is None or not len(before) or size < GRAINS << shift:
+        return False
     moved = int(ahead(packets.ack[row : row + 1], int(packets.ack[before[-1]]))[0])
     moved += (int(packets.window[row]) - int(packets.window[before[-1]])) << shift
-    if moved <= size // 4:
-        return False
-    return True if moved >= size - size // 4 else None
+    return moved <= size // 4
 
 
 def _shift(around: Around) -> int | None:
