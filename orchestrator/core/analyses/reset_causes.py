@@ -250,8 +250,11 @@ def _aborted(signs: Signs, made: str) -> Cause:
     """Tell an abort from a close with unread data where the window tells."""
     decide = ("the log of the application at its sender",)
     came = f"{signs.unread:,} bytes came after its sender's last data"
-    if signs.unread and signs.held:
-        return Cause(name="unread-data", supports=(made, came, "the window shows that nothing took them"))
+    if signs.held:
+        shown = (
+            f"its window had closed by half or more, and shows {signs.held:,} bytes that its application had not read"
+        )
+        return Cause(name="unread-data", supports=(made, shown), would_decide=decide)
     said, against = [made, "no FIN of its sender before it"], []
     if signs.unread:
         against.append(f"{came}: a close with these unread would look the same")

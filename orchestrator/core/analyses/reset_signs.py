@@ -62,8 +62,8 @@ class Signs:
     probe_ns: int = 0
     unread: int = 0
     """Bytes that came after its sender's last data, and were acknowledged."""
-    held: bool = False
-    """The window shows that the application did not take them."""
+    held: int = 0
+    """Bytes that its application had not taken, as its window shows; 0 where that does not tell."""
 
 
 def read_signs(around: Around, numbers: Numbers) -> Signs:
@@ -78,7 +78,7 @@ def read_signs(around: Around, numbers: Numbers) -> Signs:
     furthest = int(reach.max()) if len(reach) else 0
     silence, since = around.silence()
     probes, distance = _probes(around)
-    unread, held = _unread(around)
+    unread, held = _unread(around), _held(around)
     family = _family(around, numbers, answers, in_place=bool(len(own)) and furthest == 0)
     return Signs(
         ttl=int(packets.ttl[around.row]), family=family, answers=answers, trigger=trigger,
@@ -209,31 +209,34 @@ def _probes(around: Around) -> tuple[int, int]:
     return (len(tail), int(np.median(steps))) if even else (0, 0)
 
 
-def _unread(around: Around) -> tuple[int, bool]:
-    """Return (bytes that came after its sender's last data, whether the window shows that nothing took them)."""
+def _unread(around: Around) -> int:
+    """Return how many bytes came, and were acknowledged, after its sender's last data."""
     packets, row = around.packets, around.row
     said = around.carrying(around.own)
     came = around.carrying(around.other[around.other > (said[-1] if len(said) else -1)])
     came = came[ahead(around.ends(came), int(packets.ack[row])) <= 0]
     if not len(came) or not int(packets.flags[row]) & ACK:
-        return 0, False
-    size = int(ahead(around.ends(came), int(packets.seq[came[0]])).max())
-    return size, _stood(around, int(came[0]), size)
+        return 0
+    return int(ahead(around.ends(came), int(packets.seq[came[0]])).max())
 
 
-def _stood(around: Around, first: int, size: int) -> bool:
-    """Say whether the right edge of the window stood still while *size* bytes came from row *first* on.
+def _held(around: Around) -> int:
+    """Return how many bytes came while the right edge of the window stood, where it had closed to half or less.
 
-    That it went on would show nothing: hosts open their window further while data comes, read or not.
+    Who then reads says so at once (RFC 9293 §3.8.6.2.2). The window of the reset itself tells nothing: a socket lets go
+    of what was not read before it sends that. An edge that went on tells nothing either: hosts open their window
+    further while data comes, read or not.
     """
-    packets, row = around.packets, around.row
-    shift = _shift(around)
-    before = around.flagged(around.own[around.own < first], ACK | SYN, ACK)
-    if shift is None or not len(before) or size < GRAINS << shift:
-        return False
-    moved = int(ahead(packets.ack[row : row + 1], int(packets.ack[before[-1]]))[0])
-    moved += (int(packets.window[row]) - int(packets.window[before[-1]])) << shift
-    return moved <= size // 4
+    packets, shift = around.packets, _shift(around)
+    plain = around.flagged(around.own, ACK | SYN | RST, ACK)
+    if shift is None or not len(plain) or not int(packets.flags[around.row]) & ACK:
+        return 0
+    windows = packets.window[plain].astype(np.int64) << shift
+    acked = ahead(packets.ack[plain], int(packets.ack[plain[-1]]))
+    behind = np.flatnonzero(acked + windows < windows[-1] - (1 << shift))
+    stood = int(-acked[behind[-1] + 1 if len(behind) else 0])
+    closed = 2 * int(windows[-1]) <= int(windows.max())
+    return stood if closed and stood >= GRAINS << shift else 0
 
 
 def _shift(around: Around) -> int | None:
