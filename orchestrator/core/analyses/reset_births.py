@@ -51,14 +51,19 @@ def line_of(scene: Scene, token: int) -> list[int]:
 
 
 def find_birth(
-    scene: Scene, token: int, own: NDArray[np.int64], other: NDArray[np.int64], numbers: Numbers, signs: Signs
-) -> Birth:
-    """Return where the reset *token* was born; *own* and *other* are the tokens of both directions."""
+    scene: Scene, token: int, own: NDArray[np.int64], other: NDArray[np.int64], numbers: Numbers, signs: Signs,
+    control: NDArray[np.int64],
+) -> Birth:  # fmt: skip
+    """Return where the reset *token* was born.
+
+    Args: own and other are the tokens of both directions; control is what `control_seen` returns.
+    """
     line = line_of(scene, token)
     first = next(p for p in line if scene.tokens.row[token, p] >= 0)
     known = int(scene.routes.direction[token]) != UNKNOWN
     upstream = line[: line.index(first)] if known else []
-    silent, said, doubt = _silent(scene, token, upstream)
+    way = int(int(scene.routes.direction[token]) == REVERSE)
+    silent, said, doubt = _silent(scene, token, upstream, control[:, way])
     birth = Birth(
         origin="unknown", after=silent[0] if silent else None, before=first, line=line,
         confidence=round(1.0 - doubt if upstream else 0.9, 4), said=[*said, *numbers.said],
@@ -71,7 +76,9 @@ def find_birth(
     return birth
 
 
-def _silent(scene: Scene, token: int, upstream: Sequence[int]) -> tuple[list[int], list[str], float]:
+def _silent(
+    scene: Scene, token: int, upstream: Sequence[int], control: NDArray[np.int64]
+) -> tuple[list[int], list[str], float]:  # fmt: skip
     """Return (sound points nearer to the claimed sender that did not see it, nearest first, in words, their doubt)."""
     time, silent, said, doubt = int(scene.verdicts.time_ns[token]), [], [], 1.0
     for point in reversed(upstream):
@@ -79,8 +86,11 @@ def _silent(scene: Scene, token: int, upstream: Sequence[int]) -> tuple[list[int
         if not _listens(scene, token, point, fact, time):
             continue
         rate = max(scene.verdicts.miss_rate[point], scene.verdicts.suspected[point])
-        lossy = bool(fact.kernel_drops) or rate > 0
-        doubt *= min(max(rate, (scene.verdicts.missed[point] + 0.5) / (scene.verdicts.passed[point] + 1)), 1.0)
+        passed, saw = control[point].tolist()
+        lossy = bool(fact.kernel_drops) or rate > 0 or saw < passed
+        missed = (scene.verdicts.missed[point] + 0.5) / (scene.verdicts.passed[point] + 1)
+        small = (passed - saw + 0.5) / (passed + 1) if passed else missed  # a reset is one of the small ones
+        doubt *= min(max(rate, missed, small), 1.0)
         silent += [] if lossy else [point]
         said.append(f"not seen at {scene.names[point]}, nearer to its claimed sender")
     return silent, said, doubt
