@@ -6,6 +6,8 @@ all points saw it; where something is left out a wider name or none at all may s
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pytest
 
 from lab import faults
@@ -121,6 +123,22 @@ def test_where_a_point_missed_the_reset_nothing_wrong_is_told(recorded, ending, 
     resets, _ = told(run, ending, tmp_path, unreset=(point,))
 
     assert wrong_in(resets, ending, allowed(ending.cause)) == []
+
+
+@pytest.mark.nightly
+@EITHER
+@pytest.mark.parametrize("how", ["without", "unreset"])
+@pytest.mark.parametrize("ending", endings.ENDINGS, ids=NAMES)
+def test_with_any_two_points_gone_or_blind_to_resets_nothing_wrong_is_told(recorded, ending, how, tmp_path):
+    """What keeps one capture from seeing a reset may keep its neighbour."""
+    run, _ = recorded
+
+    wrong = []
+    for pair in combinations(PATH_TO_APP_1, 2):
+        resets, _ = told(run, ending, tmp_path / "-".join(pair), **{how: pair})
+        wrong += [(pair, *w) for w in wrong_in(resets, ending, allowed(ending.cause))]
+
+    assert wrong == []
 
 
 GATEWAY = tuple(p for p in PATH_TO_APP_1 if p != "core")

@@ -1,7 +1,8 @@
 """Where a reset was born: between the last sound point that did not see it and the first that did (ALGORITHMS D.1).
 
-One silent point accuses nobody by itself: a capture may miss a packet.  Its silence counts where the reset does not
-look like its claimed sender's, where what it answers vanished there too, or where other points were silent as well.
+One silent point, or two, accuse nobody by themselves: a capture may miss a packet, and its neighbour for the same
+reason.  Their silence counts where the reset does not look like its claimed sender's, where what it answers vanished
+there too, or where still other points were silent.
 """
 
 from __future__ import annotations
@@ -145,10 +146,11 @@ def _widen(
         )
         birth.after = missing
         return
-    room = _routers(scene, silent[0], birth.before) or 0
-    if missing is None and len(silent) == 1 and not numbers.other_ttl and numbers.hops >= room:
+    room = _routers(scene, silent[-1], birth.before) or 0
+    if missing is None and len(silent) <= TOO_FEW and not numbers.other_ttl and numbers.hops >= room:
         birth.after = None
-        birth.said.append("one silent point alone, and nothing else tells it from its claimed sender's")
+        points = "one silent point" if len(silent) == 1 else f"{len(silent)} silent points"
+        birth.said.append(f"{points} alone, and nothing else tells it from its claimed sender's")
         return
     _widen_by_hops(scene, birth, silent, numbers)
 
@@ -242,5 +244,8 @@ def _origin(birth: Birth, numbers: Numbers, *, known: bool, plain: bool, blind: 
     return "endpoint" if numbers.usual_ttl in {None, numbers.ttl} else "unknown"
 
 
+TOO_FEW = 2
+"""Silent points that accuse nobody where the reset met as many routers as if it came from beyond them: what keeps one
+capture from seeing a reset may keep its neighbour."""
 SINGLE_POINT = 0.7
 """What a TTL alone is worth: the host may answer without a socket with another one."""
