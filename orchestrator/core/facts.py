@@ -33,6 +33,7 @@ def gather_facts(
 ) -> list[PointFacts]:  # fmt: skip
     """Return since when and until when each point captured, and how well."""
     facts = []
+    stepped = sum(abs(size) for clock in clocks for _, size in clock.steps)
     member = members.of_row[origin] if max(members.counts, default=1) > 1 else members.of_row
     for number, (one, mirror, clock) in enumerate(zip(observed, mirrors, clocks, strict=True)):
         times = corrected[point == number]
@@ -50,7 +51,7 @@ def gather_facts(
                 packets=len(one.packets),
                 complete=one.complete,
                 uncertainty_ns=clock.uncertainty_ns,
-                gaps_ns=joined(clock.to_reference(np.concatenate((_given_gaps(one, clock), mirror.gaps_ns)))),
+                gaps_ns=joined(clock.to_reference(_blind(one, mirror, stepped))),
                 stepped_ns=sum(abs(size) for _, size in clock.steps),
                 cut_protocols=_cut_protocols(one.packets),
                 members=members.counts[number],
@@ -67,10 +68,14 @@ def lost_by_mirrors(
     return [find_mirror_losses(one.packets, time_ns[point == number]) for number, one in enumerate(observed)]
 
 
-def _given_gaps(one: Observed, clock: ClockModel) -> NDArray[np.int64]:
-    """Return the gaps of a point's files, wider by all steps of its clock: nobody knows on which side they lie."""
-    stepped = sum(abs(size) for _, size in clock.steps)
-    widened: NDArray[np.int64] = np.array(one.gaps_ns, np.int64).reshape(-1, 2) + np.array([-stepped, stepped])
+def _blind(one: Observed, mirror: MirrorLosses, stepped: int) -> NDArray[np.int64]:
+    """Return the times, on its own clock, in which a point's files or its mirror show nothing.
+
+    They are wider by all steps, *stepped*, of all clocks: nobody knows on which side of a step they lie, and packets in
+    one direction alone do not tell whose clock it was.
+    """
+    gaps = np.concatenate((np.array(one.gaps_ns, np.int64).reshape(-1, 2), mirror.gaps_ns))
+    widened: NDArray[np.int64] = gaps + np.array([-stepped, stepped])
     return widened
 
 

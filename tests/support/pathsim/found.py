@@ -7,6 +7,22 @@ from tests.support.pathsim.taps import Clock
 from tests.support.pathsim.tcp import Stack
 
 FOUND: dict[str, Case] = {
+    "copies that a mirror lost while two clocks were set by the same amount and only one direction showed it": Case(
+        seed=43919022,
+        points=3,
+        loss=(0.005, 0.08, 0.0, 0.02),
+        jitter_us=5,
+        doubles=0.02,
+        stack=Stack(window=4, timestamps=False),
+        devices=Devices(routers=(1, 1, 1, 1)),
+        captures=(
+            Point(),
+            Point(clock=Clock(step_at_ns=10000000, step_ns=20000000)),
+            Point(clock=Clock(step_at_ns=54313381, step_ns=20000000), shell="erspan", mirror_loses=0.1),
+        ),
+        traffic=Traffic(connections=0, turns=1, turn_bytes=500, call=60, pings=20, ping_bytes=40),
+        lasts_ns=4_000_000_000,
+    ),
     "datagrams in pieces that one point cut too short to know behind a translator": Case(
         seed=1,
         points=4,
