@@ -107,5 +107,7 @@ class Precursors:
     """How far back was looked."""
     tests: int = 0
     """Kinds of things met that were compared."""
+    compared: int = 0
+    """Failures of the commonest kind that could be held both against other times and against other clients."""
     incomplete: tuple[str, ...] = ()
     """What is listed in part, so that some of it may be missing here."""

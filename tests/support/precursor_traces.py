@@ -63,7 +63,8 @@ def trace(recipe: Recipe, seed: int) -> Watch:
             met.append(Encounter(client=client, time_ns=START + time - before, kind="syn-unanswered", target=BLOCKED))
     return Watch(
         failures=tuple(failures), encounters=tuple(met), activity=whole_day(clients, end),
-        spans_ns=np.array([[START, START + end]]), points=np.zeros(1, np.int64), vantage=dict.fromkeys(clients, "gateway"),
+        spans_ns=np.array([[START, START + end]]), points=np.zeros(1, np.int64),
+        vantage=dict.fromkeys(clients, "gateway"),
     )  # fmt: skip
 
 

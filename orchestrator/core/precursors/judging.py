@@ -69,6 +69,7 @@ def judge(runs: Sequence[Cases]) -> Precursors:
     return Precursors(
         failures=tuple(failures[:MOST_FAILURES]), failures_in_all=len(failures), rows=tuple(rows[:MOST_ROWS]),
         before_ns=BEFORE_NS, tests=len(tested),
+        compared=max((sum(bool(s.itself and s.others) for s in _of(sets, k)) for k in _kinds(sets)), default=0),
         incomplete=tuple(dict.fromkeys(text for run in runs for text in run.incomplete)),
     )  # fmt: skip
 
