@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from orchestrator.core.grounds import PROBABLY_BECAUSE, Grounds, lost_on, place
-from orchestrator.core.precursor_findings import against, in_words
+from orchestrator.core.precursor_findings import against, in_words, unproved
 from orchestrator.core.precursors.likely import domain_of, likely
 from orchestrator.model.finding import Headline
 
@@ -25,6 +25,8 @@ ELSEWHERE = {
     "policy": "policy or an unreachable service on another path",
     "name-service": "the name service",
 }
+DECIDES_FIRST = {"no-precursor": 0, "precursor": 1}
+"""They ask for the one capture that decides."""
 FEWEST_PACKETS = 10
 """Delivered on one segment and direction; fewer acquit nobody when there is no reset to explain."""
 
@@ -34,8 +36,9 @@ def headline(grounds: Grounds, measured: Sequence[SegmentRow], findings: Sequenc
     lossy = [r for r in measured if any(f.kind == "loss" and f.segment == (r.near, r.far) for f in findings)]
     made = [r for r in grounds.resets if r.origin == "network"]
     answer, domain, statement = _answer(grounds, measured, lossy, made)
-    because = tuple(f.id for f in findings if f.verdict in {"proved", "supported"})[:3]
-    first = sorted(findings, key=lambda f: f.kind != "no-precursor")  # it asks for the one capture that decides
+    shown = sorted((f for f in findings if f.verdict in {"proved", "supported"}), key=lambda f: f.kind != "precursor")
+    because = tuple(f.id for f in shown)[:3]
+    first = sorted(findings, key=lambda f: DECIDES_FIRST.get(f.kind, len(DECIDES_FIRST)))
     decide = tuple(dict.fromkeys(w for f in first for w in f.would_change_it))[:3]
     return Headline(
         network=answer, domain=domain, statement=statement, flows=grounds.flows, points=grounds.points,  # type: ignore[arg-type]
@@ -99,8 +102,7 @@ def _not_the_network(grounds: Grounds, measured: Sequence[SegmentRow]) -> tuple[
     if open_ends := _unexplained(grounds):
         return "cannot-tell", domain, f"nothing vanished between the points, but {open_ends}."
     if before is not None and domain_of(before):
-        few = "; too few cases to prove it" if before.too_few else ""
-        said = f"{in_words(before)}; {against(before)}{few}"
+        said = f"{in_words(before)}; {against(before)}{unproved(before)}"
         return "no", domain, f"{THIS_PATH}; likely domain: {ELSEWHERE[domain]}. Nothing vanished on {ends}; {said}."
     if grounds.resets:
         return "no", domain, f"nothing vanished on {ends} and all resets come from the {side}s{_not_seen(grounds)}."
@@ -118,7 +120,7 @@ def _one_point(grounds: Grounds) -> str:
     text = "; no sign of loss on either side of it (inferred)" if clean else ""
     if before is None:
         return text + _not_seen(grounds)
-    return f"{text}; {in_words(before)}" + ("; too few cases to prove it" if before.too_few else "")
+    return f"{text}; {in_words(before)}{unproved(before)}"
 
 
 def _not_seen(grounds: Grounds) -> str:

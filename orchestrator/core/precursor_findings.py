@@ -77,14 +77,20 @@ def against(row: Precursor) -> str:
     )
 
 
+def unproved(row: Precursor) -> str:
+    """Return why it is not proved, empty where it is."""
+    return "" if row.verdict == "supported" else f"; not proved: {row.reasons[0]}"
+
+
 def _finding(grounds: Grounds, row: Precursor) -> Finding:
     """Word one thing met before failures."""
     statement = f"{in_words(row)}; {against(row)}. Failures here: {FAILURES[row.failure]}"
     statement += f"; {row.clients:,} client{'s' if row.clients != 1 else ''} met it."
+    statement += f" It was met {row.unfollowed:,} more times without such a failure." if row.unfollowed else ""
     if row.too_few:
         statement += f" Too few cases ({row.cases:,}) to tell it from chance: listed, not proved."
     else:
-        statement += f" {_p(row.p)}, one of {grounds.precursors.tests:,} tests{_odds(row)}."
+        statement += f" {_p(row.p)}, {_tests(grounds)}{_odds(row)}."
         statement += "".join(f" Not proved: {reason}." for reason in row.reasons)
     statement += " It precedes them; that it is their cause is not shown."
     return Finding(
@@ -99,10 +105,14 @@ def _p(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"  # noqa: PLR2004  # as readers know it
 
 
+def _tests(grounds: Grounds) -> str:
+    return f"one of {grounds.precursors.tests:,} tests" if grounds.precursors.tests > 1 else "the only test"
+
+
 def _odds(row: Precursor) -> str:
     if row.odds is None:
         return ""
-    return f"; odds ratio {row.odds.ratio:.3g} (95 %: {row.odds.low:.2g}–{row.odds.high:.2g})"
+    return f"; odds ratio {row.odds.ratio:.3g} (95 %: {row.odds.low:.3g}–{row.odds.high:.3g})"
 
 
 def _evidence(e: Encounter) -> Evidence:
@@ -120,7 +130,7 @@ def _evidence(e: Encounter) -> Evidence:
 def _deciding(row: Precursor) -> tuple[str, ...]:
     log = f"the log of the application at these times: what needs {row.target or 'these hosts'}?"
     if row.event == "syn-unanswered" and row.target is not None and row.examples:
-        return (f"one capture beyond {row.examples[0].point}: host {row.target.rsplit(':', 1)[0]}", log)
+        return (f"a capture beyond {row.examples[0].point}: host {row.target.rsplit(':', 1)[0]}", log)
     return (log,)
 
 
@@ -130,14 +140,14 @@ def _not_visible(grounds: Grounds) -> list[Finding]:
     if not failures or likely(grounds.precursors) is not None:
         return []
     clients = Counter(f.client for f in failures)
-    seen = any(r.too_few and r.exposed_cases for r in grounds.precursors.rows)
+    seen = any(r.exposed_cases and (r.too_few or _is_worth_telling(r)) for r in grounds.precursors.rows)
     statement = (
         f"What came before the {len(failures):,} failure{'s' if len(failures) != 1 else ''} of"
         f" {len(clients):,} client{'s' if len(clients) != 1 else ''} is not visible from here: "
     )
     before = f"that these clients met on other connections in the {BEFORE_NS / 1e9:.0f} s before"
     if seen:
-        statement += f"what little there is {before} may be chance."
+        statement += f"what little there is {before} proves nothing."
     else:
         statement += f"nothing {before} sets them apart from other times and other clients."
     if len(failures) < ENOUGH_CASES:
@@ -173,17 +183,24 @@ def _reset_evidence(failure: Failure) -> Evidence:
 
 
 def _times(failures: Sequence[Failure]) -> str:
-    """Return who failed when."""
-    said = [f"{f.client} at {_clock(f.time_ns)}" for f in failures[:MOST_TIMES]]
-    more = len(failures) - len(said)
-    return ", ".join(said) + (f", and {more:,} more in failures of result.json" if more else "")
+    """Return who failed when, on the reference clock."""
+    by_client: dict[str, list[str]] = {}
+    days: dict[str, str] = {}
+    for failure in failures[:MOST_TIMES]:
+        date, time = _clock(failure.time_ns)
+        known = days.get(failure.client) == date
+        by_client.setdefault(failure.client, []).append(time if known else f"{date} {time}".strip())
+        days[failure.client] = date
+    said = "; ".join(f"{client} at {', '.join(times)}" for client, times in by_client.items())
+    more = len(failures) - MOST_TIMES
+    return f"{said} (UTC)" + (f", and {more:,} more in failures of result.json" if more > 0 else "")
 
 
-def _clock(time_ns: int) -> str:
-    """Return a time as logs write it, to the microsecond, in UTC."""
+def _clock(time_ns: int) -> tuple[str, str]:
+    """Return (date, time to the microsecond) in UTC, as logs write it."""
     seconds, rest = divmod(time_ns, 1_000_000_000)
     try:
-        text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        moment = datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, ValueError, OSError):
-        text = str(seconds)
-    return f"{text}.{rest // 1000:06d} UTC"
+        return "", f"{seconds}.{rest // 1000:06d}"
+    return moment.strftime("%Y-%m-%d"), f"{moment:%H:%M:%S}.{rest // 1000:06d}"

@@ -89,6 +89,10 @@ class Precursor:
     verdict: Verdict
     too_few: bool
     """Fewer cases than a comparison needs."""
+    unfollowed: int = 0
+    """How often any client met it and nothing of the kind failed for it behind."""
+    confounded: bool = False
+    """Comparisons in which it must not matter show it as well."""
     reasons: tuple[str, ...] = ()
     """Why it is not supported."""
     examples: tuple[Encounter, ...] = ()

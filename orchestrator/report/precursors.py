@@ -39,7 +39,8 @@ def _row(r: Precursor, timestamp: Written) -> dict[str, Any]:
         "own_controls": r.own_controls, "exposed_own_controls": r.exposed_own_controls, "p": r.p, "q": r.q,
         "odds_ratio": None if r.odds is None else {"value": r.odds.ratio, "low": r.odds.low, "high": r.odds.high},
         "lead_ns": r.lead_ns, "lead_quartiles_ns": [r.lead_low_ns, r.lead_high_ns], "clients": r.clients,
-        "verdict": r.verdict, "too_few": r.too_few, "reasons": list(r.reasons),
+        "verdict": r.verdict, "too_few": r.too_few, "unfollowed": r.unfollowed, "confounded": r.confounded,
+        "reasons": list(r.reasons),
         "examples": [_encounter(e, timestamp) for e in r.examples],
     }  # fmt: skip
 

@@ -68,10 +68,12 @@ def activity_of(scene: Scene, parted: Parted, ends: Ends) -> tuple[Activity, dic
     receiver = packets.dst_lo[rows] ^ packets.dst_hi[rows] * SPREAD
     _, example, client = np.unique(np.where(out, sender, receiver), return_index=True, return_inverse=True)
     names = tuple(_client_name(packets, int(rows[k]), sends=bool(out[k])) for k in example.tolist())
+    by_client = np.argsort(client, kind="stable")
+    begins, lasts = order[parted.begins[chosen]], order[parted.begins[chosen + 1] - 1]
     activity = Activity(
-        clients=names, client=client.astype(np.int64), server=np.where(out, receiver, sender).view(np.int64),
-        first_ns=parted.time_ns[order[parted.begins[chosen]]],
-        last_ns=parted.time_ns[order[parted.begins[chosen + 1] - 1]],
+        clients=names, client=client[by_client].astype(np.int64),
+        server=np.where(out, receiver, sender)[by_client].view(np.int64),
+        first_ns=parted.time_ns[begins][by_client], last_ns=parted.time_ns[lasts][by_client],
     )  # fmt: skip
     points = ends.point[chosen][example]
     alone = np.bincount(points, minlength=len(scene.names)) == 1

@@ -13,45 +13,60 @@ from orchestrator.model.precursor import Odds
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
 NORMAL = 1.959964
 MOST_LOGARITHM = 700.0
 """Of a number that still is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exposure:
-    """One matched set seen as one thing met or not."""
+class Stratum:
+    """Windows that are alike but for what failed behind them, and how many of them met one thing."""
 
-    case: bool
-    exposed: int
-    """Controls that met it."""
+    exposed_cases: int
+    cases: int
+    exposed_controls: int
     controls: int
 
+    @property
+    def compares(self) -> bool:
+        """Say whether there is something to compare with."""
+        return self.cases > 0 and self.controls > 0
 
-def exact_p(sets: Sequence[Exposure]) -> float | None:
-    """Return the chance of so many exposed cases or more if it did not matter which window is the case's.
 
-    None where no set has a control. Given how many windows of a set are exposed, the case is one of them with that
-    share, independently of other sets: the sum is Poisson-binomial, worked out by convolution.
+def exact_p(strata: Sequence[Stratum]) -> float | None:
+    """Return the chance of so many exposed cases or more if it did not matter which windows are the cases'.
+
+    None where no stratum compares. Given how many windows of a stratum are exposed, those of its cases are a draw from
+    them (hypergeometric; with one case, its share); the sum over strata is worked out by convolution.
     """
-    compared = [s for s in sets if s.controls]
+    compared = [s for s in strata if s.compares]
     if not compared:
         return None
-    seen = sum(s.case for s in compared)
-    chances = [(s.case + s.exposed) / (s.controls + 1) for s in compared]
     distribution = np.ones(1)
-    for chance in chances:
-        distribution = np.convolve(distribution, (1 - chance, chance))
-    return float(min(1.0, distribution[seen:].sum()))
+    for stratum in compared:
+        distribution = np.convolve(distribution, _draw(stratum))
+    return float(min(1.0, distribution[sum(s.exposed_cases for s in compared) :].sum()))
 
 
-def odds_ratio(sets: Sequence[Exposure]) -> Odds | None:
-    """Return the odds ratio over matched sets, None where no set has a control.
+def _draw(s: Stratum) -> NDArray[np.float64]:
+    """Return the chance of each number of exposed cases."""
+    exposed, total = s.exposed_cases + s.exposed_controls, s.cases + s.controls
+    ways = [math.comb(exposed, k) * math.comb(total - exposed, s.cases - k) for k in range(s.cases + 1)]
+    return np.array([way / math.comb(total, s.cases) for way in ways])
 
-    One more set, in which all four cells are one, stands for the half that is added to either kind of discordant
+
+def odds_ratio(strata: Sequence[Stratum]) -> Odds | None:
+    """Return the odds ratio over matched sets, None where none compares.
+
+    One more stratum, in which all four cells are one, stands for the half that is added to either kind of discordant
     pairs: without it, an event that no control met would have no interval.
     """
-    cells = [(s.case, s.exposed, not s.case, s.controls - s.exposed) for s in sets if s.controls]
+    cells = [
+        (s.exposed_cases, s.exposed_controls, s.cases - s.exposed_cases, s.controls - s.exposed_controls)
+        for s in strata if s.compares
+    ]  # fmt: skip
     if not cells:
         return None
     a, c, b, d = np.array([*cells, (1, 1, 1, 1)], np.float64).T

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from orchestrator.model.precursor import Met, Precursor, Precursors
 
 FEWEST_ALIKE = 2
-"""Failures that must all have met it where there are too few to prove anything."""
+"""Failures that must all have met it where too few, or nothing to compare with, prove nothing."""
 POLICY: frozenset[Met] = frozenset(("syn-unanswered", "syn-refused", "icmp-prohibited", "icmp-unreachable"))
 NAME_SERVICE: frozenset[Met] = frozenset(("dns-failure", "dns-no-answer", "dns-slow"))
 
@@ -16,8 +16,8 @@ NAME_SERVICE: frozenset[Met] = frozenset(("dns-failure", "dns-no-answer", "dns-s
 def likely(precursors: Precursors) -> Precursor | None:
     """Return what most likely has to do with the failures; None where nothing stands out.
 
-    That is the best supported one; below the number of cases that can prove anything, what came before every one of
-    them and before no control, if nothing that says to look elsewhere did as well.
+    That is the best supported one; where there is none, for want of cases or of windows to compare with, what came
+    before every one of them and before no control, if nothing that says to look elsewhere did as well.
     """
     supported = [r for r in precursors.rows if r.verdict == "supported"]
     if supported:
@@ -28,8 +28,9 @@ def likely(precursors: Precursors) -> Precursor | None:
 
 
 def came_always(row: Precursor) -> bool:
-    """Say of few cases whether it came before all of them and before nothing else."""
-    return row.too_few and row.exposed_cases == row.cases >= FEWEST_ALIKE and not row.exposed_controls
+    """Say whether it came before all failures, and nobody met it in this run without one."""
+    always = row.exposed_cases == row.cases >= FEWEST_ALIKE
+    return always and not (row.exposed_controls or row.unfollowed or row.confounded)
 
 
 def domain_of(row: Precursor) -> str:

@@ -46,6 +46,8 @@ class MatchedSet:
 
     failure: Failure
     case: Windowed
+    moment: int = 0
+    """Number of those of one run and kind that fail within BEFORE_NS: they share the controls of other clients."""
     itself: list[Windowed] = field(default_factory=list)
     """The same client at other times."""
     others: list[Windowed] = field(default_factory=list)
@@ -71,6 +73,15 @@ def _digest(client: str, number: int) -> int:
     return int.from_bytes(hashlib.blake2b(f"{client} {number}".encode(), digest_size=8).digest())
 
 
+def _number_moments(sets: Sequence[MatchedSet]) -> None:
+    """Tell the sets which of them fail at the same time; *sets* are in order of time."""
+    begin, number = None, -1
+    for one in sets:
+        if begin is None or one.case.end_ns - begin >= BEFORE_NS:
+            begin, number = one.case.end_ns, number + 1
+        one.moment = number
+
+
 class _Matcher:
     """Sets of one kind of failure; no window is a control twice."""
 
@@ -81,6 +92,7 @@ class _Matcher:
     def match(self, cases: Sequence[Failure]) -> list[MatchedSet]:
         """Return the sets of *cases*; controls are dealt out one a set in turn."""
         found = [s for s in (self._case(c) for c in cases) if s is not None]
+        _number_moments(found)
         for one in found:
             self._take(one.case.client, one.case.end_ns, one.case.length_ns)
         own = [iter(list(self._other_times(s.case))) for s in found]
@@ -130,22 +142,20 @@ class _Matcher:
         """Yield times at which the client of *case* could have failed, the nearest first, to NEAR_NS on either side."""
         for k in range(NEAR_NS // (BEFORE_NS + JITTER_NS)):
             for sign in (-1, 1):
-                shift = BEFORE_NS * (1 if sign < 0 else 2) + k * (BEFORE_NS + JITTER_NS)
-                shift += 1 + _digest(case.client, case.end_ns + sign * k) % JITTER_NS
+                shift = BEFORE_NS + k * (BEFORE_NS + JITTER_NS) + 1
+                shift += _digest(case.client, case.end_ns + sign * k) % JITTER_NS
                 time = case.end_ns + sign * shift
                 if self._is_control(case.client, time, case):
                     yield time
 
     def _other_clients(self, case: Windowed) -> list[str]:
         """Return clients that could have failed at the time of *case*, those of the same servers first."""
-        open_then = self.watch.open_at(case.end_ns)
-        servers = open_then.get(case.client, set())
-        able = [
-            c for c in open_then
-            if c != case.client and self._comparable(c, case.client) and self._is_undisturbed(c, case.end_ns, case)
-        ]  # fmt: skip
-        shared = [c for c in able if open_then[c] & servers]
-        return sorted(shared or able, key=lambda c: _digest(c, case.end_ns))
+        everybody, alike = self.watch.open_beside(case.client, case.end_ns)
+        for clients in (alike, everybody):
+            able = [c for c in clients if self._comparable(c, case.client) and self._is_undisturbed(c, case.end_ns)]
+            if able:
+                return sorted(able, key=lambda c: _digest(c, case.end_ns))
+        return []
 
     def _comparable(self, one: str, other: str) -> bool:
         """Say whether two clients are watched from alike places: an attempt seen of one would be of the other."""
@@ -156,13 +166,12 @@ class _Matcher:
         since = self.watch.since(end_ns)
         return (
             since is not None and since <= end_ns - case.length_ns and self.watch.alike(end_ns, case.end_ns)
-            and self._is_undisturbed(client, end_ns, case) and client in self.watch.open_at(end_ns)
+            and self._is_undisturbed(client, end_ns) and self.watch.is_open(client, end_ns)
         )  # fmt: skip
 
-    def _is_undisturbed(self, client: str, end_ns: int, case: Windowed) -> bool:
-        """Say whether nothing fails in, shortly before and shortly behind a window."""
-        low = end_ns - case.length_ns - BEFORE_NS
-        return not self.watch.failed_between(client, self.kind, low, end_ns + BEFORE_NS)
+    def _is_undisturbed(self, client: str, end_ns: int) -> bool:
+        """Say whether nothing fails within BEFORE_NS of the end of a window."""
+        return not self.watch.failed_between(client, self.kind, end_ns - BEFORE_NS, end_ns + BEFORE_NS)
 
     def _later(self, one: MatchedSet) -> tuple[Windowed, list[Windowed]] | None:
         """Return the same windows 2 BEFORE_NS later; None where the next failure, or the end, is too near."""
@@ -176,7 +185,7 @@ class _Matcher:
         controls = [
             self._window(c.client, c.end_ns + 2 * BEFORE_NS, c.length_ns) for c in (*one.itself, *one.others)
             if self._is_watched(c.end_ns + 2 * BEFORE_NS, case)
-            and self._is_undisturbed(c.client, c.end_ns + 2 * BEFORE_NS, c)
+            and self._is_undisturbed(c.client, c.end_ns + 2 * BEFORE_NS)
         ]  # fmt: skip
         return self._window(case.client, end, case.length_ns), controls
 

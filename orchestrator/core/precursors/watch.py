@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +28,7 @@ Seen = dict[tuple["Met", str], "tuple[int, Encounter]"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
-    """Arrays by connection: who had it open with whom, first and last packet, reference clock."""
+    """Arrays by connection, in order of clients: who had it open with whom, first and last packet, reference clock."""
 
     clients: tuple[str, ...]
     client: NDArray[np.int64]
@@ -53,10 +55,13 @@ class Watch:
     incomplete: tuple[str, ...] = ()
     _met: dict[str, list[Encounter]] = field(default_factory=dict)
     _times: dict[str, list[int]] = field(default_factory=dict)
+    _mine: dict[str, tuple[int, int]] = field(default_factory=dict)
     _failed: dict[tuple[str, Failed], list[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Sort by client and time."""
+        bounds = np.searchsorted(self.activity.client, np.arange(len(self.activity.clients) + 1)).tolist()
+        self._mine.update(zip(self.activity.clients, pairwise(bounds), strict=True))
         for one in sorted(self.encounters, key=lambda e: e.time_ns):
             self._met.setdefault(one.client, []).append(one)
             self._times.setdefault(one.client, []).append(one.time_ns)
@@ -83,6 +88,13 @@ class Watch:
         times = self._failed.get((client, kind), [])
         return bisect_right(times, high_ns) > bisect_right(times, low_ns)
 
+    def unfollowed(self, kinds: Iterable[Failed]) -> Counter[tuple[Failed, Met, str]]:
+        """Return how often what was met behind which nothing of *kinds* failed for that client within BEFORE_NS."""
+        return Counter(
+            (kind, one.kind, one.target) for kind in kinds for one in self.encounters
+            if not self.failed_between(one.client, kind, one.time_ns, one.time_ns + BEFORE_NS)
+        )  # fmt: skip
+
     def failed_before(self, client: str, kind: Failed, time_ns: int) -> int | None:
         """Return when something like *kind* failed last for *client* before *time_ns*."""
         times = self._failed.get((client, kind), [])
@@ -98,14 +110,23 @@ class Watch:
         """Say whether the same points captured at both times."""
         return set(self.points[self._on(one_ns)].tolist()) == set(self.points[self._on(other_ns)].tolist())
 
-    def open_at(self, time_ns: int) -> dict[str, set[int]]:
-        """Return by client with open connections at *time_ns* the servers of these."""
-        here = np.flatnonzero((self.activity.first_ns <= time_ns) & (self.activity.last_ns >= time_ns))
-        found: dict[str, set[int]] = {}
-        for k in here.tolist():
-            client = self.activity.clients[int(self.activity.client[k])]
-            found.setdefault(client, set()).add(int(self.activity.server[k]))
-        return found
+    def is_open(self, client: str, time_ns: int) -> bool:
+        """Say whether *client* has a connection open at *time_ns*."""
+        begin, end = self._mine.get(client, (0, 0))
+        first, last = self.activity.first_ns[begin:end], self.activity.last_ns[begin:end]
+        return bool(((first <= time_ns) & (last >= time_ns)).any())
+
+    def open_beside(self, client: str, time_ns: int) -> tuple[list[str], list[str]]:
+        """Return (other clients with connections open at *time_ns*, those that share a server with *client*)."""
+        here = (self.activity.first_ns <= time_ns) & (self.activity.last_ns >= time_ns)
+        whose, servers = self.activity.client[here], self.activity.server[here]
+        begin, end = self._mine.get(client, (0, 0))
+        shared = np.isin(servers, self.activity.server[begin:end][here[begin:end]])
+        names = self.activity.clients
+        everybody, alike = (
+            [names[k] for k in np.unique(clients).tolist() if names[k] != client] for clients in (whose, whose[shared])
+        )
+        return everybody, alike
 
     def _on(self, time_ns: int) -> NDArray[np.bool_]:
         return np.asarray((self.spans_ns[:, 0] <= time_ns) & (self.spans_ns[:, 1] >= time_ns))
