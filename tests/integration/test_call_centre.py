@@ -44,6 +44,24 @@ def test_the_blocked_service_is_what_came_before(tmp_path, together):
     assert head.because[0] == f"precursor-burst-syn-unanswered-{TARGET}"
 
 
+@pytest.mark.parametrize(
+    ("meets", "event", "target", "domain", "words"),
+    [
+        ("refusal", "syn-refused", TARGET, "policy", f"{TARGET} refused a connection"),
+        ("prohibition", "icmp-prohibited", TARGET, "policy", f"a router said that {TARGET} is prohibited"),
+        ("failing names", "dns-failure", "10.10.10.53", "name-service", "the name server 10.10.10.53 failed"),
+        ("silent names", "dns-no-answer", "10.10.10.53", "name-service", "no answer from the name server 10.10.10.53"),
+    ],
+)
+def test_whatever_a_call_meets_is_named(tmp_path, meets, event, target, domain, words):
+    """One thing met is one precursor: an attempt that a router rejects is told by the error alone."""
+    result = told(tmp_path, Story(meets=meets))
+
+    assert [(r.event, r.target, r.verdict) for r in result.precursors.rows] == [(event, target, "supported")]
+    assert (result.headline.network, result.headline.domain) == ("no", domain)
+    assert words in result.headline.statement
+
+
 def test_the_frame_of_an_attempt_stands_beside_the_sentence(tmp_path):
     result = told(tmp_path, Story(times=2))
     (finding,) = [f for f in result.findings if f.kind == "precursor"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tests.support.names import SERVFAIL, answer, datagram, icmp_error, question
 from tests.support.offline import analyse_files
 from tests.support.wire import ACK, PSH, RST, SYN, Packet, write_pcap
 
@@ -22,6 +23,7 @@ S, MS = 10**9, 10**6
 START = 1_700_000_000 * S
 SERVERS = (("10.10.10.2", 7001), ("10.10.10.2", 7002), ("10.10.10.3", 7003))
 PUBLIC = ("203.0.113.80", 443)
+RESOLVER = ("10.10.10.53", 53)
 NAMES = ("access", "line", "gateway")
 PATIENCE = 3 * S
 
@@ -37,6 +39,8 @@ class Story:
     agents: int = 6
     failing: int = 3
     times: int = 4
+    meets: str = "silence"
+    """What a call meets: silence, refusal, a router's error, or a name server that fails or is silent."""
     together: bool = False
     """Whether all of them call at the same times."""
     seed: int = 1
@@ -52,6 +56,8 @@ class Story:
         self._open: list[tuple[tuple[Packet, Packet], int, int]] = []
 
     def play(self) -> Story:
+        if "names" in self.meets:
+            self._names_known()
         for k in range(self.agents):
             self._agent(f"192.168.0.{k + 1}", self._call_times(k) if k < self.failing else [])
         return self
@@ -74,7 +80,7 @@ class Story:
         for call in calls:
             end = call + PATIENCE
             if self.blocked:
-                self._unanswered(call, client)
+                self._call(call, client)
             else:
                 self._answered(call, client)
             if not self.crashes:
@@ -83,6 +89,43 @@ class Story:
             self._die(client, end)
             begin = end + 5 * S
         self._session(client, begin, self.lasts * S)
+
+    def _refused(self, at: int, client: str) -> None:
+        self._ports += 1
+        ends = Packet(client, PUBLIC[0], self._ports, PUBLIC[1]), Packet(PUBLIC[0], client, PUBLIC[1], self._ports)
+        self._say(at, client, ends, seq=1, flags=SYN)
+        self._say(at + 8 * MS, client, ends, ack=2, flags=RST | ACK, up=False)
+
+    def _prohibited(self, at: int, client: str) -> None:
+        self._ports += 1
+        syn = Packet(client, PUBLIC[0], self._ports, PUBLIC[1], ip_id=self._ports, seq=1, flags=SYN)
+        for hops, name in enumerate(NAMES[:2]):
+            self.records[name].append((START + at + hops * MS, syn.hop(hops).bytes()))
+            error = icmp_error("10.9.9.9", client, 3, 13, syn.hop(2).bytes()[:28], ttl=63 + hops)
+            self.records[name].append((START + at + (4 - hops) * MS, error))
+
+    def _asked(self, at: int, client: str) -> None:
+        """Ask for a name: the server fails, or says nothing."""
+        self._ports += 1
+        ends = (client, self._ports), RESOLVER
+        self._send(at, client, datagram(*ends[0], *ends[1], question(self._ports, "portal.example")), up=True)
+        if self.meets == "failing names":
+            told = answer(self._ports, "portal.example", rcode=SERVFAIL)
+            self._send(at + 8 * MS, client, datagram(*ends[1], *ends[0], told), up=False)
+
+    def _names_known(self) -> None:
+        """Let every agent ask for another name now and then, and be told."""
+        for at in range(5 * S, self.lasts * S, 9 * S):
+            client = f"192.168.0.{at // S % self.agents + 1}"
+            self._ports += 1
+            ends = (client, self._ports), RESOLVER
+            self._send(at, client, datagram(*ends[0], *ends[1], question(self._ports, "app.example")), up=True)
+            told = answer(self._ports, "app.example")
+            self._send(at + 8 * MS, client, datagram(*ends[1], *ends[0], told), up=False)
+
+    def _call(self, at: int, client: str) -> None:
+        meets = {"silence": self._unanswered, "refusal": self._refused, "prohibition": self._prohibited}
+        meets.get(self.meets, self._asked)(at, client)
 
     def _send(self, at: int, client: str, packet: Packet, *, up: bool) -> None:
         sender = packet.src
