@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.model.finding import Finding, Reset, SegmentRow
+    from orchestrator.model.precursor import Precursor
 
 MOSTLY = 0.5
 HIDES_A_LOSS = 0.005
@@ -24,6 +25,7 @@ THIS_PATH = "this path: no"
 ELSEWHERE = {
     "policy": "policy or an unreachable service on another path",
     "name-service": "the name service",
+    "server": "a server on it that refuses connections",
 }
 DECIDES_FIRST = {"no-precursor": 0, "precursor": 1}
 """They ask for the one capture that decides."""
@@ -87,7 +89,7 @@ def _not_the_network(grounds: Grounds, measured: Sequence[SegmentRow]) -> tuple[
     side = sides.most_common(1)[0][0] if sides else "unknown"
     domain: str = side if side in {"client", "server"} else "unknown"
     before = likely(grounds.precursors)
-    domain = (before and domain_of(before)) or domain
+    domain = _pointed(grounds, before) or domain
     if not carried:
         if len(grounds.points) > 1:
             return "cannot-tell", "unknown", "no packet was seen at two points, so the path was not measured."
@@ -101,7 +103,7 @@ def _not_the_network(grounds: Grounds, measured: Sequence[SegmentRow]) -> tuple[
     ends = f"{grounds.points[0]} ↔ {grounds.points[-1]}"
     if open_ends := _unexplained(grounds):
         return "cannot-tell", domain, f"nothing vanished between the points, but {open_ends}."
-    if before is not None and domain_of(before):
+    if before is not None and _pointed(grounds, before):
         said = f"{in_words(before)}; {against(before)}{unproved(before)}"
         return "no", domain, f"{THIS_PATH}; likely domain: {ELSEWHERE[domain]}. Nothing vanished on {ends}; {said}."
     if grounds.resets:
@@ -110,6 +112,14 @@ def _not_the_network(grounds: Grounds, measured: Sequence[SegmentRow]) -> tuple[
     if most < FEWEST_PACKETS:
         return "cannot-tell", "unknown", f"nothing vanished, but at most {most:,} packets were seen at two points."
     return "no", "unknown", f"nothing vanished on {ends} and nothing was reset."
+
+
+def _pointed(grounds: Grounds, before: Precursor | None) -> str:
+    """Return the domain that the likely precursor speaks for; a host that serves others here refused by itself."""
+    if before is None or before.event != "syn-refused":
+        return domain_of(before) if before is not None else ""
+    host = (before.target or "").rsplit(":", 1)[0]
+    return "server" if any(c.opened == "handshake" and c.flow.dst == host for c in grounds.connections) else "policy"
 
 
 def _one_point(grounds: Grounds) -> str:

@@ -146,3 +146,13 @@ def test_what_is_found_stands_in_the_files(tmp_path):
     assert {"event", "target", "cases", "exposed_cases", "controls", "exposed_controls", "p", "q", "lead_ns"} < set(row)
     assert (row["odds_ratio"]["low"] > 1, row["verdict"], len(document["failures"])) == (True, "supported", 12)
     assert "IS IT THE NETWORK?   This path: no; likely domain: policy" in render(result)
+
+
+def test_a_server_that_serves_others_here_refused_by_itself(tmp_path):
+    """The refused port is one of a host that answers on this path: no policy is suspected."""
+    story = Story(meets="refusal")
+    story.public = ("10.10.10.3", 8443)
+    result = told(tmp_path, story)
+
+    assert (result.headline.network, result.headline.domain) == ("no", "server")
+    assert "likely domain: a server on it that refuses connections" in result.headline.statement

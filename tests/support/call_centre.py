@@ -46,6 +46,7 @@ class Story:
     seed: int = 1
     breakout: bool = False
     """Whether calls leave by a local internet access behind no point."""
+    public: tuple[str, int] = PUBLIC
     crashed: list[tuple[str, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -92,13 +93,14 @@ class Story:
 
     def _refused(self, at: int, client: str) -> None:
         self._ports += 1
-        ends = Packet(client, PUBLIC[0], self._ports, PUBLIC[1]), Packet(PUBLIC[0], client, PUBLIC[1], self._ports)
+        host, port = self.public
+        ends = Packet(client, host, self._ports, port), Packet(host, client, port, self._ports)
         self._say(at, client, ends, seq=1, flags=SYN)
         self._say(at + 8 * MS, client, ends, ack=2, flags=RST | ACK, up=False)
 
     def _prohibited(self, at: int, client: str) -> None:
         self._ports += 1
-        syn = Packet(client, PUBLIC[0], self._ports, PUBLIC[1], ip_id=self._ports, seq=1, flags=SYN)
+        syn = Packet(client, self.public[0], self._ports, self.public[1], ip_id=self._ports, seq=1, flags=SYN)
         for hops, name in enumerate(NAMES[:2]):
             self.records[name].append((START + at + hops * MS, syn.hop(hops).bytes()))
             error = icmp_error("10.9.9.9", client, 3, 13, syn.hop(2).bytes()[:28], ttl=63 + hops)
@@ -143,15 +145,16 @@ class Story:
     def _unanswered(self, at: int, client: str) -> None:
         self._ports += 1
         for wait in (0, 1 * S):
-            self._send(at + wait, client, Packet(client, PUBLIC[0], self._ports, PUBLIC[1], seq=1, flags=SYN), up=True)
+            syn = Packet(client, PUBLIC[0], self._ports, PUBLIC[1], seq=1, flags=SYN)
+            self._send(at + wait, client, syn, up=True)
 
     def _answered(self, at: int, client: str) -> None:
         self._ports += 1
         port = self._ports
-        self._send(at, client, Packet(client, PUBLIC[0], port, PUBLIC[1], seq=1, flags=SYN), up=True)
-        answer = Packet(PUBLIC[0], client, PUBLIC[1], port, seq=7, ack=2, flags=SYN | ACK)
+        self._send(at, client, Packet(client, self.public[0], port, self.public[1], seq=1, flags=SYN), up=True)
+        answer = Packet(self.public[0], client, self.public[1], port, seq=7, ack=2, flags=SYN | ACK)
         self._send(at + 8 * MS, client, answer, up=False)
-        self._send(at + 12 * MS, client, Packet(client, PUBLIC[0], port, PUBLIC[1], seq=2, ack=8), up=True)
+        self._send(at + 12 * MS, client, Packet(client, self.public[0], port, self.public[1], seq=2, ack=8), up=True)
 
     def _session(self, client: str, begin: int, end: int) -> None:
         """Open the three connections and exchange something every 2 s."""

@@ -28,6 +28,7 @@ sixth of all traces (tests/unit/core/test_precursor_truth.py)."""
 NULL = 0.05
 """Comparisons that must show nothing show something below it."""
 MOST_FAILURES, MOST_ROWS, EXAMPLES = 1_000, 50, 3
+"""Rows in all, and of one kind of thing met."""
 Feature = tuple["Met", "str | None"]
 """A kind of thing met, and its target; None for any."""
 Moments = Sequence["list[MatchedSet]"]
@@ -69,11 +70,12 @@ def judge(runs: Sequence[Cases]) -> Precursors:
         gate = q_of[kind, (event, None)]
         targets = [(kind, f) for f in _features(sets.of[kind], whole=False) if f[0] == event]
         within = _adjusted(sets, targets)
-        found = [_row(sets, k, f, max(gate, within[k, f])) for k, f in targets]
+        met = sorted((t for t in targets if _is_met(sets.of[kind], t[1])), key=lambda t: within[t])
+        found = [_row(sets, k, f, max(gate, within[k, f])) for k, f in met[:MOST_ROWS]]
         if not any(r.verdict == "supported" for r in found):
             whole = _row(sets, kind, (event, None), gate)
             found += [whole] if whole.verdict == "supported" else []
-        rows += [r for r in found if r.exposed_cases]
+        rows += found
     rows.sort(key=lambda r: (r.verdict != "supported", r.p, -r.exposed_cases, r.event, r.target or ""))
     return Precursors(
         failures=tuple(failures[:MOST_FAILURES]), failures_in_all=len(failures), rows=tuple(rows[:MOST_ROWS]),
@@ -148,8 +150,13 @@ def _both(moments: Moments, feature: Feature) -> tuple[float | None, float | Non
     )
 
 
+def _is_met(moments: Moments, feature: Feature) -> bool:
+    """Say whether it came before any failure."""
+    return any(_met(s.case, feature) is not None for s in _each(moments))
+
+
 def _p(moments: Moments, feature: Feature) -> float:
-    if not any(_met(s.case, feature) for s in _each(moments)):
+    if not _is_met(moments, feature):
         return 1.0
     return max((p for p in _both(moments, feature) if p is not None), default=1.0)
 
