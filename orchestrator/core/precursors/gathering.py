@@ -53,7 +53,7 @@ def watch_run(found: Analysis, scene: Scene, parted: Parted, stalls: Stalls) -> 
     spans, points = _spans(scene.facts)
     return Watch(
         failures=tuple(failures), encounters=tuple(met), activity=activity, spans_ns=spans, points=points,
-        vantage=vantage, incomplete=_incomplete(found),
+        vantage=vantage, incomplete=_incomplete(found, scene),
     )  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def _without_gaps(fact: PointFacts) -> list[tuple[int, int]]:
     return [(low, high) for low, high in zip(edges[::2], edges[1::2], strict=True) if low <= high]
 
 
-def _incomplete(found: Analysis) -> tuple[str, ...]:
+def _incomplete(found: Analysis, scene: Scene) -> tuple[str, ...]:
     """Say what is known in part."""
     reasons = []
     if found.connections_in_all > MOST_CONNECTIONS:
@@ -82,4 +82,7 @@ def _incomplete(found: Analysis) -> tuple[str, ...]:
         reasons.append(f"the first {MOST_RESETS:,} resets")
     if found.names.dns_more_failed:
         reasons.append("the first questions to name servers that failed")
+    loose = [n for n, f in zip(scene.names, scene.facts, strict=True) if f.packets and f.uncertainty_ns is None]
+    if loose:
+        reasons.append(f"what {', '.join(loose)} saw, for the clocks there are not bounded")
     return tuple(reasons)
