@@ -1,4 +1,4 @@
-"""Devices that change how traffic is carried: a proxy that splits connections, a tunnel, mirrors. Each for a while."""
+"""Devices that change how traffic is carried, each for a while: a proxy, a tunnel, mirrors, a breakout."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lab.state import LabError
 from lab.story import program
-from lab.topology import management_address
+from lab.topology import ADDRESSES, PUBLIC, management_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +44,7 @@ table ip lab_tunnel {
 }
 """
 """As tunnels do that would else answer full segments with an ICMP error."""
+NOWHERE = "02:00:00:00:00:fe"
 ENDS = {"line-a": ("172.16.0.1", "10.10.10.0/25"), "fw": ("10.0.1.2", "192.168.0.0/25")}
 """Ends of the tunnel: own address, and what is routed into it, closer than by the routes beside it."""
 
@@ -123,6 +124,19 @@ def vxlan_mirror(place: Place, node: str, port: str, collector: str, *, loss: fl
         for way in ("ingress", "egress"):
             mirrored = ("action", "mirred", "egress", "mirror", "dev", "mirror0")
             _tc(place, node, "filter", "add", "dev", port, way, *everything, *mirrored)
+        yield
+
+
+@contextmanager
+def breakout(place: Place, node: str) -> Iterator[None]:
+    """Let what *node* sends to the public service leave by a way of its own, where nothing answers and no point is."""
+    with ExitStack() as undo:
+        _ip(place, node, "link", "add", "breakout0", "type", "veth", "peer", "name", "breakout1")
+        undo.callback(_ip, place, node, "link", "del", "dev", "breakout0")
+        for end in ("breakout0", "breakout1"):
+            _ip(place, node, "link", "set", "dev", end, "up")
+        _ip(place, node, "neigh", "add", PUBLIC, "lladdr", NOWHERE, "dev", "breakout0", "nud", "permanent")
+        _ip(place, node, "route", "add", PUBLIC, "dev", "breakout0", "src", ADDRESSES[node, "eth0"].split("/")[0])
         yield
 
 

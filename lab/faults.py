@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from lab.hosts import command_in
 from lab.state import LabError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lab.state import Place
 
 BASE = """
@@ -94,16 +97,54 @@ def block_public_service(place: Place, action: str) -> None:
     firewall.apply(kept, masquerade=masquerade)
 
 
-def forge_reset(place: Place, *, port: int, after: int, towards: str) -> subprocess.Popen[bytes]:
-    """Let a device on core-sw reset a connection to *port* after some data segments; towards client, server or both."""
+def forge_reset(
+    place: Place, *, port: int, after: int | str, towards: str, behind: int = 0
+) -> subprocess.Popen[bytes]:  # fmt: skip
+    """Let a device on core-sw reset a connection to *port*; towards client, server or both.
+
+    It does so *after* some data segments, or once there was none for a while (``idle:SECONDS``), with sequence numbers
+    that are out of date by *behind* bytes.
+    """
     script = Path(__file__).with_name("forge.py")
-    argv = command_in(place, "core-sw", [python_inside(), str(script), "east", str(port), str(after), towards])
+    arguments = ("east", str(port), str(after), towards, str(behind))
+    argv = command_in(place, "core-sw", [python_inside(), str(script), *arguments])
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
     assert process.stdout is not None
     if process.stdout.readline() != b"listening\n":
         message = "core-sw: the forger does not start"
         raise LabError(message)
     return process
+
+
+IDLE = """
+table ip lab_idle {{
+  ct timeout brief {{
+    protocol tcp;
+    l3proto ip;
+    policy = {{ established : {seconds} }};
+  }}
+  chain before {{
+    type filter hook prerouting priority mangle;
+    tcp dport {port} ct timeout set "brief"
+  }}
+}}
+"""
+
+
+@contextmanager
+def forgets_idle(place: Place, port: int, seconds: int) -> Iterator[None]:
+    """Let the firewall forget connections to *port* after so long without a packet, and reset what comes later."""
+    inside = ["ip", "netns", "exec", place.namespace("fw")]
+    strict = [*inside, "sysctl", "-q", "-w", "net.netfilter.nf_conntrack_tcp_loose=0"]
+    subprocess.run(strict, check=True)
+    script = IDLE.format(port=port, seconds=seconds)
+    subprocess.run([*inside, "nft", "-f", "-"], input=script, text=True, check=True)
+    Firewall(place).add(f"tcp dport {port} ct state invalid counter reject with tcp reset")
+    try:
+        yield
+    finally:
+        subprocess.run([*strict[:-1], strict[-1].replace("=0", "=1")], check=True)
+        subprocess.run([*inside, "nft", "delete", "table", "ip", "lab_idle"], check=True)
 
 
 def set_clock(

@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from orchestrator.core.answer import headline
+from orchestrator.core.burst_findings import burst_findings
 from orchestrator.core.causes import mechanism_findings
 from orchestrator.core.changes import change_findings
 from orchestrator.core.failures import failure_findings
@@ -32,7 +33,7 @@ MOSTLY = 0.5
 def conclude(grounds: Grounds) -> tuple[list[Finding], Headline]:
     """Return the findings, strongest first, and the headline."""
     measured = [r for r in grounds.segments if not r.inferred]
-    findings = [*_loss(grounds, measured), *_reset_births(grounds), *_bursts(grounds), *_attempts(grounds)]
+    findings = [*_loss(grounds, measured), *_reset_births(grounds), *burst_findings(grounds), *_attempts(grounds)]
     findings += [*_nothing_lost(grounds, measured), *_outer(grounds, measured)]
     findings += [
         *mechanism_findings(measured),
@@ -216,31 +217,6 @@ def _birth(origin: str, after: str | None, before: str | None, side: str, resets
 
 def _reset_filter(reset: Reset) -> str:
     return f"tcp.flags.reset==1 && {display_filter(reset.flow.src, reset.flow.dst)}"
-
-
-def _bursts(grounds: Grounds) -> list[Finding]:
-    """Many flows of one host ended at once."""
-    if not grounds.bursts:
-        return []
-    hosts = sorted({b.host for b in grounds.bursts})
-    spread = max(b.spread_ns for b in grounds.bursts)
-    flows = sum(b.flows for b in grounds.bursts)
-    survivors = sum(b.survivors for b in grounds.bursts)
-    statement = (
-        f"{len(grounds.bursts):,} time{'s' if len(grounds.bursts) != 1 else ''} several connections of one host"
-        f" end at once: {flows:,} flows of {', '.join(hosts[:3])} within {spread / 1e6:.3g} ms;"
-        f" {survivors:,} other flows of these hosts lived on."
-    )
-    return [
-        Finding(
-            id="bursts",
-            kind="burst",
-            verdict="supported",
-            statement=statement,
-            alternatives=("the program ended", "security software closed them", "the host or its link changed"),
-            would_change_it=("the application's log at these times",),
-        )
-    ]
 
 
 def _attempts(grounds: Grounds) -> list[Finding]:

@@ -139,10 +139,24 @@ class Burst:
     host: str
     time_ns: int
     flows: int
+    """Connections that it reset."""
     servers: int
     open_flows: int
+    """Of the host when the burst began; flows + survivors + quiet."""
     survivors: int
+    """Its connections that carried packets of its own afterwards."""
+    quiet: int
+    """Its connections that were open, were not reset, and of which nothing of its own was seen again."""
     spread_ns: int
+    went_on: bool | None
+    """Whether anything at all of this host was seen afterwards; None where the captures end too soon to tell."""
+    bystanders: int
+    """Other hosts with connections to the same servers that lived on."""
+    together: tuple[str, ...]
+    """Other hosts with a burst of their own at the same time."""
+    first_seen: str
+    frames: tuple[int, ...]
+    """Of the resets that were first seen there, at most ten."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,7 +62,9 @@ def result_document(result: Result, *, version: str, generated_ns: int) -> dict[
         "bursts": [
             {
                 "host": b.host, "time": timestamp(b.time_ns), "flows": b.flows, "servers": b.servers,
-                "open_flows": b.open_flows, "survivors": b.survivors, "spread_ns": b.spread_ns,
+                "open_flows": b.open_flows, "survivors": b.survivors, "quiet": b.quiet, "spread_ns": b.spread_ns,
+                "went_on": b.went_on, "bystanders": b.bystanders, "together": list(b.together),
+                "first_seen": b.first_seen, "frames": list(b.frames),
             }
             for b in result.bursts
         ],

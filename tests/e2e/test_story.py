@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from lab import faults
+from lab.devices import breakout
 from tests.support.lab_runs import PATH_TO_APP_1, REPOSITORY, ended
 from tests.support.offline import analyse_files
 
@@ -90,6 +91,50 @@ def test_a_healthy_service_makes_no_story(lab):
     assert all("crashed_ns" not in what for what in truth.values())
     assert (result["headline"]["network"], result["resets"], result["vanished"]) == ("no", [], [])
     assert not [f for f in result["findings"] if f["kind"] in {"syn-unanswered", "loss", "burst"}]
+
+
+@pytest.fixture(scope="module")
+def unseen(lab_place, tmp_path_factory):
+    """The story again, but the agents' calls leave by a breakout of their own, which no point covers."""
+    from tests.support.lab_runs import Lab  # noqa: PLC0415  # the module's lab is made here
+
+    lab = Lab(lab_place, tmp_path_factory.mktemp("unseen"))
+    lab.reset()
+    with breakout(lab.place, "client-1"), breakout(lab.place, "client-2"):
+        run = lab.run(lab.shipped("call-centre-rst"), "--set", "window.duration=300s")
+        run.wait_for("capture.window_open")
+        truth = play(lab)
+        code = lab.captured(run)
+    assert code == 0
+    assert {c for c, what in truth.items() if "crashed_ns" in what} == {"client-1", "client-2"}
+    return run, truth
+
+
+def test_a_call_that_no_point_sees_is_not_made_up(unseen):
+    """The resets are the clients'; nothing is lost, nobody is named, and what was tried before is not visible."""
+    result = unseen[0].result
+
+    assert result["headline"]["network"] != "yes"
+    assert result["headline"]["domain"] in {"client", "unknown"}
+    assert {(r["origin"], r["born"]["before"]) for r in result["resets"]} == {
+        ("endpoint", "client-1"), ("endpoint", "client-2"),
+    }  # fmt: skip
+    assert not [f for f in result["findings"] if f["kind"] in {"syn-unanswered", "loss"}]
+
+
+def test_from_the_gateway_alone_the_unseen_call_leaves_sides_times_and_what_would_decide(unseen, tmp_path):
+    """No loss on either side; when each client failed, to lay beside the application's log."""
+    run, truth = unseen
+
+    result = analyse_files(tmp_path, {"gateway": run.raw("core")[0]})
+
+    assert result.headline.network == "cannot-tell"
+    assert {r.side for r in result.resets} == {"client"}
+    assert result.vanished == ()
+    assert [s for s in result.segments if s.vanished or s.vanished_probable or s.holes] == []
+    failed = {b.host: b.time_ns for b in result.bursts}
+    for client, host in (("client-1", "192.168.0.1"), ("client-2", "192.168.0.2")):
+        assert abs(failed[host] - truth[client]["crashed_ns"]) < 10**9
 
 
 @pytest.mark.parametrize(

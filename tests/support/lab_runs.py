@@ -221,6 +221,21 @@ class Lab:
             assert "listening" in process.stdout.readline()
         return process
 
+    def start(self, node: str, name: str, *arguments: str) -> subprocess.Popen:
+        """Start one of the lab's programs on *node*."""
+        return subprocess.Popen(program(self.place, node, name, *arguments), stdout=subprocess.PIPE, text=True)
+
+    @contextmanager
+    def running(self, node: str, name: str, *arguments: str) -> Iterator[None]:
+        """Run one of the lab's servers on *node*; it listens when the context begins."""
+        process = self.start(node, name, *arguments)
+        try:
+            assert "listening" in process.stdout.readline()
+            yield
+        finally:
+            process.kill()
+            process.communicate()
+
     @contextmanager
     def serving(self, node: str, *arguments: str) -> Iterator[None]:
         process = self.traffic(node, *arguments)

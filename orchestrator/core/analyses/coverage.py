@@ -30,6 +30,18 @@ DIRECTIONS: tuple[tuple[int, Direction], ...] = ((FORWARD, "forward"), (REVERSE,
 
 def measure_coverage(scene: Scene) -> list[tuple[Coverage, ...]]:
     """Return by point what it saw of every class and direction of which something passed it."""
+    return [_listed(total, saw) for total, saw in _counted(scene)]
+
+
+def control_seen(scene: Scene) -> NDArray[np.int64]:
+    """Return by point, direction (forward, reverse): TCP packets without payload that passed it, and that it saw."""
+    control = slice(2 * CLASSES.index("tcp-control"), 2 * CLASSES.index("tcp-control") + 2)
+    counts = [np.stack((total[control], saw[control]), axis=1) for total, saw in _counted(scene)]
+    return np.array(counts, np.int64).reshape(-1, 2, 2)
+
+
+def _counted(scene: Scene) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Return by point (what passed it, what of that it saw), each by class and direction; resets are left out."""
     tokens, routes = scene.tokens, scene.routes
     seen = tokens.row >= 0
     low = np.argmax(seen, axis=1)
@@ -43,7 +55,7 @@ def measure_coverage(scene: Scene) -> list[tuple[Coverage, ...]]:
         passed = known & (low < point) & (high > point)
         passed &= _met(scene, seen[:, point])[routes.pair]
         total, saw = (np.bincount(group[c], minlength=2 * len(CLASSES)) for c in (passed, passed & seen[:, point]))
-        found.append(_listed(total, saw))
+        found.append((total, saw))
     return found
 
 

@@ -1,7 +1,8 @@
 """Where a reset was born: between the last sound point that did not see it and the first that did (ALGORITHMS D.1).
 
-One silent point accuses nobody by itself: a capture may miss a packet.  Its silence counts where the reset does not
-look like its claimed sender's, where what it answers vanished there too, or where other points were silent as well.
+One silent point, or two, accuse nobody by themselves: a capture may miss a packet, and its neighbour for the same
+reason.  Their silence counts where the reset does not look like its claimed sender's, where what it answers vanished
+there too, or where still other points were silent.
 """
 
 from __future__ import annotations
@@ -51,14 +52,19 @@ def line_of(scene: Scene, token: int) -> list[int]:
 
 
 def find_birth(
-    scene: Scene, token: int, own: NDArray[np.int64], other: NDArray[np.int64], numbers: Numbers, signs: Signs
-) -> Birth:
-    """Return where the reset *token* was born; *own* and *other* are the tokens of both directions."""
+    scene: Scene, token: int, own: NDArray[np.int64], other: NDArray[np.int64], numbers: Numbers, signs: Signs,
+    control: NDArray[np.int64],
+) -> Birth:  # fmt: skip
+    """Return where the reset *token* was born.
+
+    Args: own and other are the tokens of both directions; control is what `control_seen` returns.
+    """
     line = line_of(scene, token)
     first = next(p for p in line if scene.tokens.row[token, p] >= 0)
     known = int(scene.routes.direction[token]) != UNKNOWN
     upstream = line[: line.index(first)] if known else []
-    silent, said, doubt = _silent(scene, token, upstream)
+    way = int(int(scene.routes.direction[token]) == REVERSE)
+    silent, said, doubt = _silent(scene, token, upstream, control[:, way])
     birth = Birth(
         origin="unknown", after=silent[0] if silent else None, before=first, line=line,
         confidence=round(1.0 - doubt if upstream else 0.9, 4), said=[*said, *numbers.said],
@@ -66,11 +72,14 @@ def find_birth(
     if birth.after is not None:
         _doubt(scene, birth, token, own, numbers, signs)
         _widen(scene, birth, silent, other, numbers, signs)
-    birth.origin = _origin(birth, numbers, known=known, plain=_is_plain(scene, token, line, first))
+    plain = _is_plain(scene, token, line, first)
+    birth.origin = _origin(birth, numbers, known=known, plain=plain, blind=_may_lie_before(scene, line))
     return birth
 
 
-def _silent(scene: Scene, token: int, upstream: Sequence[int]) -> tuple[list[int], list[str], float]:
+def _silent(
+    scene: Scene, token: int, upstream: Sequence[int], control: NDArray[np.int64]
+) -> tuple[list[int], list[str], float]:  # fmt: skip
     """Return (sound points nearer to the claimed sender that did not see it, nearest first, in words, their doubt)."""
     time, silent, said, doubt = int(scene.verdicts.time_ns[token]), [], [], 1.0
     for point in reversed(upstream):
@@ -78,8 +87,11 @@ def _silent(scene: Scene, token: int, upstream: Sequence[int]) -> tuple[list[int
         if not _listens(scene, token, point, fact, time):
             continue
         rate = max(scene.verdicts.miss_rate[point], scene.verdicts.suspected[point])
-        lossy = bool(fact.kernel_drops) or rate > 0
-        doubt *= min(max(rate, (scene.verdicts.missed[point] + 0.5) / (scene.verdicts.passed[point] + 1)), 1.0)
+        passed, saw = control[point].tolist()
+        lossy = bool(fact.kernel_drops) or rate > 0 or saw < passed
+        missed = (scene.verdicts.missed[point] + 0.5) / (scene.verdicts.passed[point] + 1)
+        small = (passed - saw + 0.5) / (passed + 1) if passed else missed  # a reset is one of the small ones
+        doubt *= min(max(rate, missed, small), 1.0)
         silent += [] if lossy else [point]
         said.append(f"not seen at {scene.names[point]}, nearer to its claimed sender")
     return silent, said, doubt
@@ -134,10 +146,11 @@ def _widen(
         )
         birth.after = missing
         return
-    room = _routers(scene, silent[0], birth.before) or 0
-    if missing is None and len(silent) == 1 and not numbers.other_ttl and numbers.hops >= room:
+    room = _routers(scene, silent[-1], birth.before) or 0
+    if missing is None and len(silent) <= TOO_FEW and not numbers.other_ttl and numbers.hops >= room:
         birth.after = None
-        birth.said.append("one silent point alone, and nothing else tells it from its claimed sender's")
+        points = "one silent point" if len(silent) == 1 else f"{len(silent)} silent points"
+        birth.said.append(f"{points} alone, and nothing else tells it from its claimed sender's")
         return
     _widen_by_hops(scene, birth, silent, numbers)
 
@@ -208,7 +221,12 @@ def _is_plain(scene: Scene, token: int, line: Sequence[int], first: int) -> bool
     return first == line[0] and not relayed
 
 
-def _origin(birth: Birth, numbers: Numbers, *, known: bool, plain: bool) -> Origin:
+def _may_lie_before(scene: Scene, line: Sequence[int]) -> bool:
+    """Say whether a point saw nothing that would tell where on the way it lies: it may be nearer to the sender."""
+    return any(not fact.packets for point, fact in enumerate(scene.facts) if point not in line)
+
+
+def _origin(birth: Birth, numbers: Numbers, *, known: bool, plain: bool, blind: bool) -> Origin:
     """Say whether the claimed sender made it: endpoint, network or unknown."""
     if not known:
         return "unknown"
@@ -220,8 +238,14 @@ def _origin(birth: Birth, numbers: Numbers, *, known: bool, plain: bool) -> Orig
         birth.confidence = min(birth.confidence, SINGLE_POINT)
         birth.said.append("single point: told by its TTL alone")
         return "network"
+    if numbers.usual_ttl is None and blind:
+        birth.said.append("points that captured nothing may lie nearer to its claimed sender")
+        return "unknown"
     return "endpoint" if numbers.usual_ttl in {None, numbers.ttl} else "unknown"
 
 
+TOO_FEW = 2
+"""Silent points that accuse nobody where the reset met as many routers as if it came from beyond them: what keeps one
+capture from seeing a reset may keep its neighbour."""
 SINGLE_POINT = 0.7
 """What a TTL alone is worth: the host may answer without a socket with another one."""

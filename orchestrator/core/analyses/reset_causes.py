@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 UNKNOWN = "unknown"
 WIDER = {
+    "application-abort": frozenset(("unread-data",)),
     "connection-refused": frozenset(("closed-port", "firewall-reject")),
     "state-lost": frozenset(("half-open", "idle-timeout", "nat-state-loss")),
     "made-in-the-network": frozenset(("policy-kill", "injected", "idle-timeout", "nat-state-loss", "firewall-reject")),
@@ -94,7 +95,11 @@ def _refused(signs: Signs, origin: Origin, company: Company) -> Cause:
         )  # fmt: skip
     return Cause(
         name="connection-refused", supports=said, would_decide=("a capture at the server: did the SYN reach it?",),
-        against=(f"its TTL {signs.ttl} shows routers beyond this point: a closed port and a device look alike",),
+        against=(
+            f"its TTL {signs.ttl} shows routers beyond this point: a closed port and a device look alike"
+            if signs.ttl not in UNTOUCHED_TTLS
+            else "points nearer to its claimed sender saw nothing: a closed port and a device look alike",
+        ),
     )  # fmt: skip
 
 
@@ -245,13 +250,14 @@ def _aborted(signs: Signs, made: str) -> Cause:
     """Tell an abort from a close with unread data where the window tells."""
     decide = ("the log of the application at its sender",)
     came = f"{signs.unread:,} bytes came after its sender's last data"
-    if signs.unread and signs.was_read is False:
-        return Cause(name="unread-data", supports=(made, came, "the window shows that nothing took them"))
+    if signs.held:
+        shown = (
+            f"its window had closed by half or more, and shows {signs.held:,} bytes that its application had not read"
+        )
+        return Cause(name="unread-data", supports=(made, shown), would_decide=decide)
     said, against = [made, "no FIN of its sender before it"], []
-    if signs.unread and signs.was_read is None:
+    if signs.unread:
         against.append(f"{came}: a close with these unread would look the same")
-    if signs.unread and signs.was_read:
-        said.append(f"{came}, and the window shows that they were read")
     if signs.asked_ns is not None:
         said.append(f"its last request, which arrived, had had no answer for {signs.asked_ns / 1e9:,.2f} s")
     if signs.sent_again:

@@ -62,8 +62,8 @@ class Signs:
     probe_ns: int = 0
     unread: int = 0
     """Bytes that came after its sender's last data, and were acknowledged."""
-    was_read: bool | None = None
-    """Whether the window shows that the application took them; None where it does not tell."""
+    held: int = 0
+    """Bytes that its application had not taken, as its window shows; 0 where that does not tell."""
 
 
 def read_signs(around: Around, numbers: Numbers) -> Signs:
@@ -78,7 +78,7 @@ def read_signs(around: Around, numbers: Numbers) -> Signs:
     furthest = int(reach.max()) if len(reach) else 0
     silence, since = around.silence()
     probes, distance = _probes(around)
-    unread, was_read = _unread(around)
+    unread, held = _unread(around), _held(around)
     family = _family(around, numbers, answers, in_place=bool(len(own)) and furthest == 0)
     return Signs(
         ttl=int(packets.ttl[around.row]), family=family, answers=answers, trigger=trigger,
@@ -87,7 +87,7 @@ def read_signs(around: Around, numbers: Numbers) -> Signs:
         data_after_end=len(late), sent_after=_sent_after(around),
         talked=bool(len(around.carrying(own)) + len(around.carrying(around.other))),
         silence_ns=silence, since_silence=since, asked_ns=_asked(around), sent_again=_sent_again(around),
-        probes=probes, probe_ns=distance, unread=unread, was_read=was_read,
+        probes=probes, probe_ns=distance, unread=unread, held=held,
     )  # fmt: skip
 
 
@@ -195,13 +195,13 @@ def _probes(around: Around) -> tuple[int, int]:
     packets = around.packets
     last = int(around.other[-1]) if len(around.other) else -1
     tail = around.own[around.own > last]
-    before = around.own[around.own <= last]
-    if not len(before) or not len(tail):
+    if not len(tail) or len(tail) == len(around.own):
         return 0, 0
-    ends = around.ends(before)
+    ends = around.ends(around.own)
     next_seq = int(ends[np.argmax(ahead(ends, int(ends[-1])))])
     probe = (ahead(packets.seq[tail], next_seq) == -1) & (packets.payload[tail] <= 1)
-    if not probe.all():
+    tail = tail[np.flatnonzero(~probe)[-1] + 1 :] if not probe.all() else tail
+    if not len(tail):
         return 0, 0
     times = np.append(around.time_ns[tail], around.at_ns)
     steps = np.diff(times)
@@ -209,30 +209,34 @@ def _probes(around: Around) -> tuple[int, int]:
     return (len(tail), int(np.median(steps))) if even else (0, 0)
 
 
-def _unread(around: Around) -> tuple[int, bool | None]:
-    """Return (bytes that came after its sender's last data, whether the window shows that they were taken)."""
+def _unread(around: Around) -> int:
+    """Return how many bytes came, and were acknowledged, after its sender's last data."""
     packets, row = around.packets, around.row
     said = around.carrying(around.own)
     came = around.carrying(around.other[around.other > (said[-1] if len(said) else -1)])
     came = came[ahead(around.ends(came), int(packets.ack[row])) <= 0]
     if not len(came) or not int(packets.flags[row]) & ACK:
-        return 0, None
-    size = int(ahead(around.ends(came), int(packets.seq[came[0]])).max())
-    return size, _window_tells(around, int(came[0]), size)
+        return 0
+    return int(ahead(around.ends(came), int(packets.seq[came[0]])).max())
 
 
-def _window_tells(around: Around, first: int, size: int) -> bool | None:
-    """Say whether the right edge of the window went on with *size* bytes that came from row *first* on."""
-    packets, row = around.packets, around.row
-    shift = _shift(around)
-    before = around.flagged(around.own[around.own < first], ACK | SYN, ACK)
-    if shift is None or not len(before) or not int(packets.window[row]) or size < GRAINS << shift:
-        return None
-    moved = int(ahead(packets.ack[row : row + 1], int(packets.ack[before[-1]]))[0])
-    moved += (int(packets.window[row]) - int(packets.window[before[-1]])) << shift
-    if moved <= size // 4:
-        return False
-    return True if moved >= size - size // 4 else None
+def _held(around: Around) -> int:
+    """Return how many bytes came while the right edge of the window stood, where it had closed to half or less.
+
+    Who then reads says so at once (RFC 9293 §3.8.6.2.2). The window of the reset itself tells nothing: a socket lets go
+    of what was not read before it sends that. An edge that went on tells nothing either: hosts open their window
+    further while data comes, read or not.
+    """
+    packets, shift = around.packets, _shift(around)
+    plain = around.flagged(around.own, ACK | SYN | RST, ACK)
+    if shift is None or not len(plain) or not int(packets.flags[around.row]) & ACK:
+        return 0
+    windows = packets.window[plain].astype(np.int64) << shift
+    acked = ahead(packets.ack[plain], int(packets.ack[plain[-1]]))
+    behind = np.flatnonzero(acked + windows < windows[-1] - (1 << shift))
+    stood = int(-acked[behind[-1] + 1 if len(behind) else 0])
+    closed = 2 * int(windows[-1]) <= int(windows.max())
+    return stood if closed and stood >= GRAINS << shift else 0
 
 
 def _shift(around: Around) -> int | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orchestrator.core.analyses.coverage import control_seen
 from orchestrator.core.analyses.reset_around import look_around
 from orchestrator.core.analyses.reset_births import Birth, find_birth
 from orchestrator.core.analyses.reset_causes import name_cause
@@ -100,11 +101,11 @@ def locate_resets(scene: Scene) -> list[Located]:
     chosen = chosen[np.argsort(verdicts.time_ns[chosen], kind="stable")][:MOST_RESETS]
     if not len(chosen):
         return []
-    streams = _Streams(scene)
-    return [_located(int(t), scene, streams) for t in chosen]
+    streams, control = _Streams(scene), control_seen(scene)
+    return [_located(int(t), scene, streams, control) for t in chosen]
 
 
-def _located(token: int, scene: Scene, streams: _Streams) -> Located:
+def _located(token: int, scene: Scene, streams: _Streams, control: NDArray[np.int64]) -> Located:
     """Describe one reset."""
     way = int(scene.verdicts.stream[token])
     own, other = streams.of(way), streams.of(way ^ 1)
@@ -113,7 +114,7 @@ def _located(token: int, scene: Scene, streams: _Streams) -> Located:
     around = look_around(scene, int(scene.tokens.row[token, first]), first, own, other)
     numbers = compare_numbers(around, streams.others(way, first))
     signs = read_signs(around, numbers)
-    birth = find_birth(scene, token, own, other, numbers, signs)
+    birth = find_birth(scene, token, own, other, numbers, signs, control)
     return Located(token=token, birth=birth, signs=signs, reset=_reset(scene, token, birth, signs))
 
 

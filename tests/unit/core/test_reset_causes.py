@@ -36,8 +36,8 @@ def test_an_abort_has_a_live_socket_and_no_fin():
 
 
 def test_only_the_window_tells_unread_data_from_an_abort():
-    assert cause(SOCKET, unread=3000, was_read=False) == "unread-data"
-    assert cause(SOCKET, unread=3000, was_read=True) == "application-abort"
+    assert cause(SOCKET, unread=3000, held=3000) == "unread-data"
+    assert cause(SOCKET, unread=3000, held=0) == "application-abort"
     found = name_cause(replace(SOCKET, unread=5), "endpoint", "client")
     assert found.name == "application-abort"
     assert "5 bytes" in found.against[0]
