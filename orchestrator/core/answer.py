@@ -107,7 +107,10 @@ def _not_the_network(grounds: Grounds, measured: Sequence[SegmentRow]) -> tuple[
         said = f"{in_words(before)}; {against(before)}{unproved(before)}"
         return "no", domain, f"{THIS_PATH}; likely domain: {ELSEWHERE[domain]}. Nothing vanished on {ends}; {said}."
     if grounds.resets:
-        return "no", domain, f"nothing vanished on {ends} and all resets come from the {side}s{_not_seen(grounds)}."
+        said = f"nothing vanished on {ends} and all resets come from the {side}s"
+        if side == "client" and (unseen := _not_seen(grounds)):
+            said = f"{THIS_PATH}; {said}{unseen}: the clients themselves, or a path that no point covers"
+        return "no", domain, f"{said}."
     most = max(r.delivered for r in carried)
     if most < FEWEST_PACKETS:
         return "cannot-tell", "unknown", f"nothing vanished, but at most {most:,} packets were seen at two points."

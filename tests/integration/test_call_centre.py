@@ -85,7 +85,10 @@ def test_crashes_for_another_reason_have_no_precursor(tmp_path):
 
     assert (result.precursors.rows, kinds(result)) == ((), ["no-precursor"])
     assert (result.headline.network, result.headline.domain) == ("no", "client")
-    assert result.headline.statement.endswith("come from the clients; what came before is not visible from here.")
+    assert result.headline.statement == (
+        "this path: no; nothing vanished on access ↔ gateway and all resets come from the clients; what came before is"
+        " not visible from here: the clients themselves, or a path that no point covers."
+    )
 
 
 def test_healthy_agents_who_call_it_too_acquit_the_service(tmp_path):
