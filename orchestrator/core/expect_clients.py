@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from orchestrator.core.precursor_findings import against, in_words, unproved
-from orchestrator.core.precursors.likely import came_always
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +40,7 @@ def precursor(expectation: Expectation, clients: Clients) -> Judged:
         if row.verdict == "supported":
             return "fail", f"{in_words(row)}; {against(row)}"
     for row in rows:
-        if came_always(row):
+        if row.always:
             return "undecidable", f"{in_words(row)}; {against(row)}{unproved(row)}"
     said = (
         f"{found.compared:,} of {found.failures_in_all:,} failures can be compared with other times and other clients"

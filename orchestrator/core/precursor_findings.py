@@ -54,7 +54,7 @@ def precursor_findings(grounds: Grounds) -> list[Finding]:
 
 def _is_worth_telling(row: Precursor) -> bool:
     """Say whether a reader would see a pattern that nothing proves."""
-    return 2 * row.exposed_cases > row.cases if row.too_few else row.p < NOTEWORTHY
+    return 2 * row.exposed_cases > row.cases if row.too_few else row.always or row.p < NOTEWORTHY
 
 
 def in_words(row: Precursor) -> str:
@@ -94,7 +94,8 @@ def _finding(grounds: Grounds, row: Precursor) -> Finding:
         statement += "".join(f" Not proved: {reason}." for reason in row.reasons)
     statement += " It precedes them; that it is their cause is not shown."
     return Finding(
-        id=f"precursor-{row.failure}-{row.event}-{row.target or 'any'}", kind="precursor", verdict=row.verdict,
+        id=f"precursor-{row.failure}-{row.event}-{row.target or 'any'}",
+        kind="precursor" if row.stands_out else "met-before", verdict=row.verdict,
         statement=statement, evidence=tuple(_evidence(e) for e in row.examples if e.frame),
         alternatives=("something else that brings both about", "a habit of the application just before it ends"),
         would_change_it=_deciding(row),

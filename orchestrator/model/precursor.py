@@ -18,6 +18,10 @@ Met = Literal[
 ]  # fmt: skip
 
 
+FEWEST_ALIKE = 2
+"""Failures that must all have met it where too few, or nothing to compare with, prove nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encounter:
     """Something that went wrong for one client on one flow."""
@@ -96,6 +100,17 @@ class Precursor:
     reasons: tuple[str, ...] = ()
     """Why it is not supported."""
     examples: tuple[Encounter, ...] = ()
+
+    @property
+    def always(self) -> bool:
+        """Say whether it came before all failures, two at least, and nobody met it in this run without one."""
+        before_all = self.exposed_cases == self.cases >= FEWEST_ALIKE
+        return before_all and not (self.exposed_controls or self.unfollowed or self.confounded)
+
+    @property
+    def stands_out(self) -> bool:
+        """Say whether it is supported, or would be if there were more to compare with."""
+        return self.verdict == "supported" or self.too_few or self.always
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

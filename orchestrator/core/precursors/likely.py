@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from orchestrator.model.precursor import Failed, Met, Precursor, Precursors
 
-FEWEST_ALIKE = 2
-"""Failures that must all have met it where too few, or nothing to compare with, prove nothing."""
 DIED: tuple[Failed, ...] = ("burst", "silent", "reset")
 """Kinds of failure in which connections died, the worst first."""
 POLICY: frozenset[Met] = frozenset(("syn-unanswered", "syn-refused", "icmp-prohibited", "icmp-unreachable"))
@@ -26,7 +24,7 @@ def likely(precursors: Precursors) -> Precursor | None:
     supported = [r for r in precursors.rows if r.verdict == "supported"]
     if supported:
         return min(supported, key=lambda r: (r.failure != worst, not domain_of(r), r.p, -r.exposed_cases, r.event))
-    always = [r for r in precursors.rows if r.failure == worst and came_always(r)]
+    always = [r for r in precursors.rows if r.failure == worst and r.always]
     pointing = [r for r in always if domain_of(r)]
     return pointing[0] if len({domain_of(r) for r in pointing}) == 1 else None
 
@@ -35,12 +33,6 @@ def _worst(precursors: Precursors) -> Failed | None:
     """Return the kind of failure that matters most; None where no connection died."""
     there = {f.kind for f in precursors.failures}
     return next((kind for kind in DIED if kind in there), None)
-
-
-def came_always(row: Precursor) -> bool:
-    """Say whether it came before all failures, and nobody met it in this run without one."""
-    always = row.exposed_cases == row.cases >= FEWEST_ALIKE
-    return always and not (row.exposed_controls or row.unfollowed or row.confounded)
 
 
 def domain_of(row: Precursor) -> str:
