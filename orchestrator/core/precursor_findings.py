@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from orchestrator.core.precursors.likely import likely
-from orchestrator.core.precursors.watch import BEFORE_NS
 from orchestrator.model.finding import Evidence, Finding
 
 if TYPE_CHECKING:
@@ -146,7 +145,7 @@ def _not_visible(grounds: Grounds) -> list[Finding]:
         f"What came before the {len(failures):,} failure{'s' if len(failures) != 1 else ''} of"
         f" {len(clients):,} client{'s' if len(clients) != 1 else ''} is not visible from here: "
     )
-    before = f"that these clients met on other connections in the {BEFORE_NS / 1e9:.0f} s before"
+    before = f"that these clients met on other connections in the {grounds.precursors.before_ns / 1e9:.0f} s before"
     if seen:
         statement += f"what little there is {before} proves nothing."
     else:

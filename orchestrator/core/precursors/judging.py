@@ -11,7 +11,6 @@ import numpy as np
 
 from orchestrator.core.precursors.exact import Stratum, exact_p, false_discovery, odds_ratio
 from orchestrator.core.precursors.matching import match
-from orchestrator.core.precursors.watch import BEFORE_NS, collapse
 from orchestrator.model.precursor import Precursor, Precursors
 
 if TYPE_CHECKING:
@@ -41,6 +40,8 @@ class Cases:
 
     sets: tuple[MatchedSet, ...]
     failures: tuple[Failure, ...]
+    before_ns: int = 0
+    """How far back was looked, at most."""
     unfollowed: Counter[tuple[Failed, Met, str]] = field(default_factory=Counter)
     """By kind of failure, thing met and target: how often it was met and nothing failed behind it."""
     incomplete: tuple[str, ...] = ()
@@ -48,10 +49,13 @@ class Cases:
 
 def cases_of(watch: Watch) -> Cases:
     """Return what *watch* has to say about its failures."""
-    failures = sorted(collapse(watch.failures), key=lambda f: (f.time_ns, f.client))
-    unfollowed = watch.unfollowed({f.kind for f in failures})
+    matched = match(watch)
+    unfollowed: Counter[tuple[Failed, Met, str]] = Counter()
+    for one in matched:
+        unfollowed.update(watch.unfollowed(one.kind, one.before_ns))
     return Cases(
-        sets=tuple(match(watch)), failures=tuple(failures), unfollowed=unfollowed, incomplete=watch.incomplete
+        sets=tuple(s for m in matched for s in m.sets), failures=tuple(f for m in matched for f in m.failures),
+        before_ns=max((m.before_ns for m in matched), default=0), unfollowed=unfollowed, incomplete=watch.incomplete,
     )  # fmt: skip
 
 
@@ -62,7 +66,7 @@ def judge(runs: Sequence[Cases]) -> Precursors:
     client that has one address in several runs is one client.
     """
     sets = _Strata(runs)
-    failures = sorted((f for run in runs for f in run.failures), key=lambda f: f.time_ns)
+    failures = sorted((f for run in runs for f in run.failures), key=lambda f: (f.time_ns, f.client, f.kind))
     tested = [(kind, feature) for kind in sorted(sets.of) for feature in _features(sets.of[kind], whole=True)]
     q_of = _adjusted(sets, tested)
     rows: list[Precursor] = []
@@ -79,7 +83,7 @@ def judge(runs: Sequence[Cases]) -> Precursors:
     rows.sort(key=lambda r: (r.verdict != "supported", r.p, -r.exposed_cases, r.event, r.target or ""))
     return Precursors(
         failures=tuple(failures[:MOST_FAILURES]), failures_in_all=len(failures), rows=tuple(rows[:MOST_ROWS]),
-        before_ns=BEFORE_NS, tests=len(tested),
+        before_ns=max((run.before_ns for run in runs), default=0), tests=len(tested),
         compared=max((sum(bool(s.itself and s.others) for m in ms for s in m) for ms in sets.of.values()), default=0),
         incomplete=tuple(dict.fromkeys(text for run in runs for text in run.incomplete)),
     )  # fmt: skip

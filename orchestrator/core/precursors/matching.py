@@ -22,8 +22,10 @@ CONTROLS = 5
 """Of either kind, at most."""
 NEAR_NS = 180_000_000_000
 """Own controls are as near: busy times last longer, and what is frequent in them must be so in the controls."""
-JITTER_NS = 5_000_000_000
-"""By so much controls leave any even pace, lest they beat with what is periodic."""
+JITTER = 6
+"""By that part of a window controls leave any even pace, lest they beat with what is periodic."""
+ENOUGH = 5
+"""Failures to be compared, for less proves nothing."""
 SHORTEST_NS = 1_000_000_000
 """A window shorter than this shows nothing."""
 MOST_CASES = 500
@@ -47,7 +49,7 @@ class MatchedSet:
     failure: Failure
     case: Windowed
     moment: int = 0
-    """Number of those of one run and kind that fail within BEFORE_NS: they share the controls of other clients."""
+    """Number of those of one run and kind that fail within one window: they share the controls of other clients."""
     itself: list[Windowed] = field(default_factory=list)
     """The same client at other times."""
     others: list[Windowed] = field(default_factory=list)
@@ -58,14 +60,42 @@ class MatchedSet:
     """A client that did not fail at that time, and itself at other times."""
 
 
-def match(watch: Watch) -> list[MatchedSet]:
-    """Return one set a failure, those of one client and kind within BEFORE_NS as one; in order of time."""
-    found: list[MatchedSet] = []
-    cases = collapse(watch.failures)
-    for kind in sorted({c.kind for c in cases}):
-        chosen = sorted((c for c in cases if c.kind == kind), key=lambda c: _digest(c.client, c.time_ns))[:MOST_CASES]
-        found += _Matcher(watch, kind).match(sorted(chosen, key=lambda c: (c.time_ns, c.client)))
-    return found
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matched:
+    """All failures of one kind in one run."""
+
+    kind: Failed
+    before_ns: int
+    """How far back was looked."""
+    failures: tuple[Failure, ...]
+    sets: tuple[MatchedSet, ...]
+
+    @property
+    def compared(self) -> int:
+        """Return how many failures have controls of both kinds, and half a window at least before them."""
+        return sum(bool(s.itself and s.others) and 2 * s.case.length_ns >= self.before_ns for s in self.sets)
+
+
+def match(watch: Watch) -> list[Matched]:
+    """Return the failures of each kind with their controls."""
+    return [_match(watch, kind) for kind in sorted({f.kind for f in watch.failures})]
+
+
+def _match(watch: Watch, kind: Failed) -> Matched:
+    """Return the failures of *kind* with their controls, looking back as far as leaves times to compare with.
+
+    How far is settled by when failures happen, never by what was met: the first of BEFORE_NS that lets most of the
+    failures, and enough of them, be compared both ways, else the one that lets the most.
+    """
+    tried = []
+    for before_ns in BEFORE_NS:
+        cases = collapse((f for f in watch.failures if f.kind == kind), before_ns)
+        chosen = sorted(cases, key=lambda c: _digest(c.client, c.time_ns))[:MOST_CASES]
+        sets = _Matcher(watch, kind, before_ns).match(sorted(chosen, key=lambda c: (c.time_ns, c.client)))
+        tried.append(Matched(kind=kind, before_ns=before_ns, failures=tuple(cases), sets=tuple(sets)))
+        if tried[-1].compared >= ENOUGH and 2 * tried[-1].compared >= len(cases):
+            return tried[-1]
+    return max(tried, key=lambda m: (m.compared, m.before_ns))
 
 
 def _digest(client: str, number: int) -> int:
@@ -73,11 +103,11 @@ def _digest(client: str, number: int) -> int:
     return int.from_bytes(hashlib.blake2b(f"{client} {number}".encode(), digest_size=8).digest())
 
 
-def _number_moments(sets: Sequence[MatchedSet]) -> None:
+def _number_moments(sets: Sequence[MatchedSet], before_ns: int) -> None:
     """Tell the sets which of them fail at the same time; *sets* are in order of time."""
     begin, number = None, -1
     for one in sets:
-        if begin is None or one.case.end_ns - begin >= BEFORE_NS:
+        if begin is None or one.case.end_ns - begin >= before_ns:
             begin, number = one.case.end_ns, number + 1
         one.moment = number
 
@@ -85,14 +115,14 @@ def _number_moments(sets: Sequence[MatchedSet]) -> None:
 class _Matcher:
     """Sets of one kind of failure; no window is a control twice."""
 
-    def __init__(self, watch: Watch, kind: Failed) -> None:
-        self.watch, self.kind = watch, kind
+    def __init__(self, watch: Watch, kind: Failed, before_ns: int) -> None:
+        self.watch, self.kind, self.before_ns = watch, kind, before_ns
         self.taken: dict[str, list[tuple[int, int]]] = {}
 
     def match(self, cases: Sequence[Failure]) -> list[MatchedSet]:
         """Return the sets of *cases*; controls are dealt out one a set in turn."""
         found = [s for s in (self._case(c) for c in cases) if s is not None]
-        _number_moments(found)
+        _number_moments(found, self.before_ns)
         for one in found:
             self._take(one.case.client, one.case.end_ns, one.case.length_ns)
         own = [iter(list(self._other_times(s.case))) for s in found]
@@ -111,7 +141,7 @@ class _Matcher:
         before = self.watch.failed_before(failure.client, self.kind, failure.time_ns)
         if since is None:
             return None
-        start = max(failure.time_ns - BEFORE_NS, since, -1 if before is None else before + BEFORE_NS)
+        start = max(failure.time_ns - self.before_ns, since, -1 if before is None else before + self.before_ns)
         length = failure.time_ns - start
         if length < SHORTEST_NS:
             return None
@@ -140,10 +170,12 @@ class _Matcher:
 
     def _other_times(self, case: Windowed) -> Iterator[int]:
         """Yield times at which the client of *case* could have failed, the nearest first, to NEAR_NS on either side."""
-        for k in range(NEAR_NS // (BEFORE_NS + JITTER_NS)):
+        jitter = self.before_ns // JITTER
+        pace = self.before_ns + jitter
+        for k in range(NEAR_NS // pace):
             for sign in (-1, 1):
-                shift = BEFORE_NS + k * (BEFORE_NS + JITTER_NS) + 1
-                shift += _digest(case.client, case.end_ns + sign * k) % JITTER_NS
+                shift = self.before_ns + k * pace + 1
+                shift += _digest(case.client, case.end_ns + sign * k) % jitter
                 time = case.end_ns + sign * shift
                 if self._is_control(case.client, time, case):
                     yield time
@@ -170,22 +202,24 @@ class _Matcher:
         )  # fmt: skip
 
     def _is_undisturbed(self, client: str, end_ns: int) -> bool:
-        """Say whether nothing fails within BEFORE_NS of the end of a window."""
-        return not self.watch.failed_between(client, self.kind, end_ns - BEFORE_NS, end_ns + BEFORE_NS)
+        """Say whether nothing fails within before_ns of the end of a window."""
+        return not self.watch.failed_between(client, self.kind, end_ns - self.before_ns, end_ns + self.before_ns)
 
     def _later(self, one: MatchedSet) -> tuple[Windowed, list[Windowed]] | None:
-        """Return the same windows 2 BEFORE_NS later; None where the next failure, or the end, is too near."""
+        """Return the same windows 2 before_ns later; None where the next failure, or the end, is too near."""
         case = one.case
-        end = case.end_ns + 2 * BEFORE_NS
+        end = case.end_ns + 2 * self.before_ns
         behind = max(case.end_ns, one.failure.until_ns)
-        if behind > end - case.length_ns or self.watch.failed_between(case.client, self.kind, behind, end + BEFORE_NS):
+        if behind > end - case.length_ns or self.watch.failed_between(
+            case.client, self.kind, behind, end + self.before_ns
+        ):
             return None
         if not self._is_watched(end, case):
             return None
         controls = [
-            self._window(c.client, c.end_ns + 2 * BEFORE_NS, c.length_ns) for c in (*one.itself, *one.others)
-            if self._is_watched(c.end_ns + 2 * BEFORE_NS, case)
-            and self._is_undisturbed(c.client, c.end_ns + 2 * BEFORE_NS)
+            self._window(c.client, c.end_ns + 2 * self.before_ns, c.length_ns) for c in (*one.itself, *one.others)
+            if self._is_watched(c.end_ns + 2 * self.before_ns, case)
+            and self._is_undisturbed(c.client, c.end_ns + 2 * self.before_ns)
         ]  # fmt: skip
         return self._window(case.client, end, case.length_ns), controls
 

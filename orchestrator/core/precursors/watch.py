@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from orchestrator.model.finding import FlowKey
     from orchestrator.model.precursor import Encounter, Failed, Failure, Met
 
-BEFORE_NS = 30_000_000_000
-"""How far before a failure is looked, and how far from any failure a control stays."""
+BEFORE_NS = (30_000_000_000, 10_000_000_000, 5_000_000_000)
+"""How far before a failure is looked, and how far from any failure a control stays; less where they follow closely."""
 GUARD_NS = 50_000_000
 """What comes so shortly before a failure belongs to it."""
 Seen = dict[tuple["Met", str], "tuple[int, Encounter]"]
@@ -88,11 +88,11 @@ class Watch:
         times = self._failed.get((client, kind), [])
         return bisect_right(times, high_ns) > bisect_right(times, low_ns)
 
-    def unfollowed(self, kinds: Iterable[Failed]) -> Counter[tuple[Failed, Met, str]]:
-        """Return how often what was met behind which nothing of *kinds* failed for that client within BEFORE_NS."""
+    def unfollowed(self, kind: Failed, before_ns: int) -> Counter[tuple[Failed, Met, str]]:
+        """Return how often what was met behind which nothing of *kind* failed for that client within *before_ns*."""
         return Counter(
-            (kind, one.kind, one.target) for kind in kinds for one in self.encounters
-            if not self.failed_between(one.client, kind, one.time_ns, one.time_ns + BEFORE_NS)
+            (kind, one.kind, one.target) for one in self.encounters
+            if not self.failed_between(one.client, kind, one.time_ns, one.time_ns + before_ns)
         )  # fmt: skip
 
     def failed_before(self, client: str, kind: Failed, time_ns: int) -> int | None:
@@ -148,13 +148,13 @@ WORSE: dict[Failed, frozenset[Failed]] = {
 """What must not happen in and around a control; single resets of browsers are everywhere and spoil none of a burst."""
 
 
-def collapse(failures: Iterable[Failure]) -> list[Failure]:
-    """Return the cases: of one client and kind, what follows another one within BEFORE_NS belongs to it."""
+def collapse(failures: Iterable[Failure], before_ns: int) -> list[Failure]:
+    """Return the cases: of one client and kind, what follows another one within *before_ns* belongs to it."""
     open_cases: dict[tuple[str, Failed], list[Failure]] = {}
     found: list[list[Failure]] = []
     for failure in sorted(failures, key=lambda f: (f.time_ns, f.client, f.kind)):
         group = open_cases.get((failure.client, failure.kind))
-        if group is None or failure.time_ns - group[-1].time_ns > BEFORE_NS:
+        if group is None or failure.time_ns - group[-1].time_ns > before_ns:
             group = []
             found.append(group)
             open_cases[failure.client, failure.kind] = group
