@@ -174,8 +174,9 @@ def _row(strata: _Strata, kind: Failed, feature: Feature, q: float) -> Precursor
     exposed = [(s, met) for s in mine if (met := _met(s.case, feature)) is not None]
     clients = len({s.failure.client for s, _ in exposed})
     low, middle, high = _quartiles([lead for _, (lead, _) in exposed])
-    confounded = _confounded(moments, feature) if exposed else ()
-    reasons = (*_reasons(moments, feature, q, len(exposed), clients), *confounded)
+    confounded, unfollowed = _confounded(moments, feature) if exposed else (), strata.unfollowed(kind, feature)
+    often = ("met more often without such a failure behind it",) if unfollowed > len(exposed) else ()
+    reasons = (*_reasons(moments, feature, q, len(exposed), clients), *confounded, *often)
     whole = [_stratum([s.case for s in m], [w for s in m for w in (*s.itself, *s.others)], feature) for m in moments]
     return Precursor(
         failure=kind, event=feature[0], target=feature[1], cases=len(mine), exposed_cases=len(exposed),
@@ -183,7 +184,7 @@ def _row(strata: _Strata, kind: Failed, feature: Feature, q: float) -> Precursor
         exposed_own_controls=own_exposed, p=_p(moments, feature), q=q, odds=odds_ratio(whole),
         lead_ns=middle, lead_low_ns=low, lead_high_ns=high, clients=clients,
         verdict="not-proved" if reasons else "supported", too_few=len(mine) < FEWEST_CASES,
-        unfollowed=strata.unfollowed(kind, feature), confounded=bool(confounded), reasons=reasons,
+        unfollowed=unfollowed, confounded=bool(confounded), reasons=reasons,
         examples=tuple(met for _, (_, met) in exposed[:EXAMPLES]),
     )  # fmt: skip
 
@@ -222,9 +223,7 @@ def _confounded(moments: Moments, feature: Feature) -> tuple[str, ...]:
     behind = exact_p([_stratum([c for c, _ in m], [w for _, ws in m for w in ws], feature) for m in later])
     if behind is not None and behind < NULL:
         found.append("met behind the failures as often: these clients meet it at such times, failing or not")
-    healthy = exact_p([
-        _stratum([s.healthy[0]], s.healthy[1], feature) for s in _each(moments) if s.healthy is not None
-    ])  # fmt: skip
+    healthy = exact_p([_stratum([well], times, feature) for s in _each(moments) for well, times in s.healthy])
     if healthy is not None and healthy < NULL:
         found.append("clients that did not fail met it at the same times: something else brings both")
     return tuple(found)

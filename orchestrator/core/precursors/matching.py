@@ -56,8 +56,8 @@ class MatchedSet:
     """Other clients at the same time."""
     later: tuple[Windowed, list[Windowed]] | None = None
     """The windows behind the case and behind its controls, which the failure cannot have come from."""
-    healthy: tuple[Windowed, list[Windowed]] | None = None
-    """A client that did not fail at that time, and itself at other times."""
+    healthy: list[tuple[Windowed, list[Windowed]]] = field(default_factory=list)
+    """Clients that did not fail at that time, and themselves at other times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,10 +227,10 @@ class _Matcher:
         since = self.watch.since(end_ns)
         return since is not None and since <= end_ns - case.length_ns and self.watch.alike(end_ns, case.end_ns)
 
-    def _healthy(self, one: MatchedSet) -> tuple[Windowed, list[Windowed]] | None:
-        """Return a client that did not fail then, and itself at the times of the set's other controls."""
-        if not one.others:
-            return None
-        well = one.others[0]
-        times = [c.end_ns for c in one.itself if self._is_control(well.client, c.end_ns, well)]
-        return well, [self._window(well.client, t, well.length_ns) for t in times]
+    def _healthy(self, one: MatchedSet) -> list[tuple[Windowed, list[Windowed]]]:
+        """Return clients that did not fail then, and themselves at the times of the set's other controls."""
+        return [
+            (well, [self._window(well.client, c.end_ns, well.length_ns) for c in one.itself
+                    if self._is_control(well.client, c.end_ns, well)])
+            for well in one.others
+        ]  # fmt: skip
