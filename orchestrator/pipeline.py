@@ -256,6 +256,7 @@ def _conclude(stage: _Stage) -> Result:
             connections=analysis.connections,
             survived_ns=analysis.survived_ns,
             names=analysis.names,
+            precursors=analysis.precursors,
         )
     )
     plan = record.plan
@@ -270,9 +271,10 @@ def _conclude(stage: _Stage) -> Result:
         resets=tuple(analysis.resets), bursts=tuple(analysis.bursts), translations=tuple(analysis.translations),
         findings=tuple(findings), warnings=(*warnings, *(plan.notes if plan else ())), window=window,
         ticket=plan.ticket if plan else None,
-        expect=hold_against(plan.expect, analysis.segments, analysis.resets) if plan else (),
+        expect=hold_against(plan.expect, analysis.segments, analysis.resets, analysis) if plan else (),
         series=tuple(analysis.series), connections=tuple(analysis.connections),
         connections_in_all=analysis.connections_in_all, names=analysis.names,
+        precursors=analysis.precursors,
     )  # fmt: skip
 
 

@@ -37,6 +37,7 @@ HINT = "`vanishpoint schema playbook` prints the format; playbooks/call-centre-r
 _DEFAULT_MIN_POINTS = 2
 _LIMITS: dict[str, Callable[[object], float]] = {
     "below": parse_share,
+    "success": parse_share,
     "at_most": lambda count: float(str(count)),
     **dict.fromkeys(("p50_below", "p95_below", "p99_below", "max_below"), parse_duration_ns),
 }

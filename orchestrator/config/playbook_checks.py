@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
+from orchestrator.config.playbook_schema import EXPECTABLE
 from orchestrator.config.problems import suggest
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class PlaybookChecks:
         for number, trigger in enumerate(self._content.triggers):
             self._check_trigger(("triggers", number), trigger)
         for number, expectation in enumerate(self._content.expect):
-            for kind in ("loss", "resets", "delay"):
+            for kind in EXPECTABLE:
                 check = getattr(expectation, kind)
                 self._check_flow_name(("expect", number, kind, "flow"), check and check.flow)
                 self._check_segment(("expect", number, kind, "segment"), check and getattr(check, "segment", None))

@@ -167,6 +167,9 @@ class TriggerSection(Section):
     match: Text | None = None
 
 
+EXPECTABLE = ("loss", "resets", "delay", "precursor", "connection")
+
+
 class LossSection(Section):
     """How much may vanish."""
 
@@ -194,17 +197,39 @@ class DelaySection(Section):
     max_below: DurationText | None = None
 
 
+class PrecursorSection(Section):
+    """What must not precede failures of clients."""
+
+    absent: Literal[
+        "any", "syn-unanswered", "syn-refused", "icmp-prohibited", "icmp-unreachable", "dns-failure", "dns-no-answer",
+        "dns-slow", "tls-alert", "retransmissions", "heartbeat-missed", "zero-window", "stall", "reset-received",
+        "reset-sent",
+    ] = "any"  # fmt: skip
+    target: Text | None = Field(default=None, description="address:port, or the address of a name server.")
+    flow: Name | None = None
+
+
+class ConnectionSection(Section):
+    """How many attempts to connect must succeed."""
+
+    success: ShareText = Field(description="At least this share.")
+    to: Text | None = Field(default=None, description="address or address:port; any if absent.")
+    flow: Name | None = None
+
+
 class ExpectSection(Section):
     """One check of the result."""
 
     loss: LossSection | None = None
     resets: ResetsSection | None = None
     delay: DelaySection | None = None
+    precursor: PrecursorSection | None = None
+    connection: ConnectionSection | None = None
 
     @model_validator(mode="after")
     def _is_one_check(self) -> ExpectSection:
-        if sum(check is not None for check in (self.loss, self.resets, self.delay)) != 1:
-            msg = "write one of loss, resets or delay an entry"
+        if sum(check is not None for check in (getattr(self, kind) for kind in EXPECTABLE)) != 1:
+            msg = f"write one of {', '.join(EXPECTABLE[:-1])} or {EXPECTABLE[-1]} an entry"
             raise ValueError(msg)
         return self
 

@@ -34,6 +34,7 @@ from orchestrator.core.match import match_repeated
 from orchestrator.core.members import find_members
 from orchestrator.core.order import check_order
 from orchestrator.core.pieces_doubts import excuse_pieces, mark_unsure
+from orchestrator.core.precursors.gathering import NOTHING, find_precursors
 from orchestrator.core.routes import find_routes
 from orchestrator.core.shifts import find_shifts, undo_shifts
 from orchestrator.core.steps import find_steps, shared_tokens, still_contradict, with_steps
@@ -43,6 +44,7 @@ from orchestrator.core.verdicts import CONFIRMED, KINDS, PointFacts, kinds
 from orchestrator.model.columns import Packets
 from orchestrator.model.finding import Vanished
 from orchestrator.model.names import Names
+from orchestrator.model.precursor import Precursors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from orchestrator.core.flows import Flows
     from orchestrator.core.fragments import Joined
     from orchestrator.core.mirrors import MirrorLosses
+    from orchestrator.core.precursors.judging import Cases
     from orchestrator.core.routes import Routes
     from orchestrator.core.steps import Bounds
     from orchestrator.core.tokens import Tokens
@@ -122,6 +125,9 @@ class Analysis:
     survived_ns: dict[str, list[int]] = field(default_factory=dict)
     """By point the silences that connections seen there survived."""
     names: Names = field(default_factory=Names)
+    precursors: Precursors = field(default_factory=Precursors)
+    cases: Cases = NOTHING
+    """Failures with their controls, for comparing several runs (core.precursors.judging.judge)."""
     suggested_order: tuple[str, ...] | None = None
     order_warning: str | None = None
 
@@ -204,9 +210,9 @@ def analyse(
     )  # fmt: skip
     if copies is not None:
         lines = _neighbours(paths, numbers, len(observed)), _ends(paths, numbers, len(observed))
+        found.attempts = find_unanswered(packets, tokens, routes, verdicts, names, frames)
         _measure(found, scene, copies, located, *lines, labels or {}, messages, run)
         found.translations = _translations(packets, flows, point, names)
-        found.attempts = find_unanswered(packets, tokens, routes, verdicts, names, frames)
     return found
 
 
@@ -234,6 +240,7 @@ def _measure(
     _count_births(found.segments, found.resets)
     found.bursts = find_bursts(found.resets, tokens, packets, verdicts)
     found.names = read_names(found, scene, messages)
+    found.cases, found.precursors = find_precursors(found, scene, parted, stalls)
 
 
 def _judged(

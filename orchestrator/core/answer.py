@@ -5,19 +5,30 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from orchestrator.core.grounds import PROBABLY_BECAUSE, Grounds, lost_on, place, precedes
+from orchestrator.core.grounds import PROBABLY_BECAUSE, Grounds, lost_on, place
+from orchestrator.core.precursor_findings import against, in_words, unproved
+from orchestrator.core.precursors.likely import domain_of, likely
 from orchestrator.model.finding import Headline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.model.finding import Finding, Reset, SegmentRow
+    from orchestrator.model.precursor import Precursor
 
 MOSTLY = 0.5
 HIDES_A_LOSS = 0.005
 """Share of packets seen no further, for other reasons than the window's edges, behind which a loss may hide."""
 DOUBTFUL = 0.1
 """Share of undecided packets on a segment above which nothing is acquitted."""
+THIS_PATH = "this path: no"
+ELSEWHERE = {
+    "policy": "policy or an unreachable service on another path",
+    "name-service": "the name service",
+    "server": "a server on it that refuses connections",
+}
+DECIDES_FIRST = {"no-precursor": 0, "precursor": 1}
+"""They ask for the one capture that decides."""
 FEWEST_PACKETS = 10
 """Delivered on one segment and direction; fewer acquit nobody when there is no reset to explain."""
 
@@ -27,8 +38,10 @@ def headline(grounds: Grounds, measured: Sequence[SegmentRow], findings: Sequenc
     lossy = [r for r in measured if any(f.kind == "loss" and f.segment == (r.near, r.far) for f in findings)]
     made = [r for r in grounds.resets if r.origin == "network"]
     answer, domain, statement = _answer(grounds, measured, lossy, made)
-    because = tuple(f.id for f in findings if f.verdict in {"proved", "supported"})[:3]
-    decide = tuple(dict.fromkeys(w for f in findings for w in f.would_change_it))[:3]
+    shown = sorted((f for f in findings if f.verdict in {"proved", "supported"}), key=lambda f: f.kind != "precursor")
+    because = tuple(f.id for f in shown)[:3]
+    first = sorted(findings, key=lambda f: DECIDES_FIRST.get(f.kind, len(DECIDES_FIRST)))
+    decide = tuple(dict.fromkeys(w for f in first for w in f.would_change_it))[:3]
     return Headline(
         network=answer, domain=domain, statement=statement, flows=grounds.flows, points=grounds.points,  # type: ignore[arg-type]
         window=grounds.window, because=because, would_decide_it=decide,
@@ -75,36 +88,58 @@ def _not_the_network(grounds: Grounds, measured: Sequence[SegmentRow]) -> tuple[
     sides = Counter(r.side for r in grounds.resets if r.origin == "endpoint")
     side = sides.most_common(1)[0][0] if sides else "unknown"
     domain: str = side if side in {"client", "server"} else "unknown"
-    if any(precedes([a], b) for a in grounds.attempts for b in grounds.bursts):
-        domain = "policy"
+    before = likely(grounds.precursors)
+    domain = _pointed(grounds, before) or domain
     if not carried:
         if len(grounds.points) > 1:
             return "cannot-tell", "unknown", "no packet was seen at two points, so the path was not measured."
         where = grounds.points[0] if grounds.points else "no point"
         if side != "unknown":
-            return (
-                "cannot-tell",
-                domain,
-                f"the resets come from the {side}s' side of {where}; the path itself was not measured.",
-            )
+            side_of = f"the resets come from the {side}s' side of {where}"
+            return "cannot-tell", domain, f"{side_of}{_one_point(grounds)}; the path itself was not measured."
         return "cannot-tell", "unknown", f"only {where} was captured: the path itself was not measured."
     if doubt := _doubt(grounds, carried):
         return "cannot-tell", domain, doubt
     ends = f"{grounds.points[0]} ↔ {grounds.points[-1]}"
     if open_ends := _unexplained(grounds):
         return "cannot-tell", domain, f"nothing vanished between the points, but {open_ends}."
-    if domain == "policy":
-        return (
-            "no",
-            "policy",
-            "nothing vanished on the measured path; what the clients tried just before is answered by nobody.",
-        )
+    if before is not None and _pointed(grounds, before):
+        said = f"{in_words(before)}; {against(before)}{unproved(before)}"
+        return "no", domain, f"{THIS_PATH}; likely domain: {ELSEWHERE[domain]}. Nothing vanished on {ends}; {said}."
     if grounds.resets:
-        return "no", domain, f"nothing vanished on {ends} and all resets come from the {side}s."
+        said = f"nothing vanished on {ends} and all resets come from the {side}s"
+        if side == "client" and (unseen := _not_seen(grounds)):
+            said = f"{THIS_PATH}; {said}{unseen}: the clients themselves, or a path that no point covers"
+        return "no", domain, f"{said}."
     most = max(r.delivered for r in carried)
     if most < FEWEST_PACKETS:
         return "cannot-tell", "unknown", f"nothing vanished, but at most {most:,} packets were seen at two points."
     return "no", "unknown", f"nothing vanished on {ends} and nothing was reset."
+
+
+def _pointed(grounds: Grounds, before: Precursor | None) -> str:
+    """Return the domain that the likely precursor speaks for; a host that serves others here refused by itself."""
+    if before is None or before.event != "syn-refused":
+        return domain_of(before) if before is not None else ""
+    host = (before.target or "").rsplit(":", 1)[0]
+    return "server" if any(c.opened == "handshake" and c.flow.dst == host for c in grounds.connections) else "policy"
+
+
+def _one_point(grounds: Grounds) -> str:
+    """Say what a single point tells beside the side: of loss, and of what came before."""
+    outer = [r for r in grounds.segments if r.inferred]
+    clean = outer and not any(r.holes or r.resent or (r.series and r.series.lost) for r in outer)
+    before = likely(grounds.precursors)
+    text = "; no sign of loss on either side of it (inferred)" if clean else ""
+    if before is None:
+        return text + _not_seen(grounds)
+    return f"{text}; {in_words(before)}{unproved(before)}"
+
+
+def _not_seen(grounds: Grounds) -> str:
+    """Say where connections of clients died that nobody sees why."""
+    died = any(f.kind != "unanswered" for f in grounds.precursors.failures)
+    return "; what came before is not visible from here" if died and likely(grounds.precursors) is None else ""
 
 
 def _unexplained(grounds: Grounds) -> str:

@@ -17,6 +17,7 @@ from orchestrator.core.failures import failure_findings
 from orchestrator.core.grounds import PROBABLY_BECAUSE, Grounds, lost_on, place, precedes
 from orchestrator.core.markings import marking_findings
 from orchestrator.core.names_findings import names_findings
+from orchestrator.core.precursor_findings import precursor_findings
 from orchestrator.core.series_findings import series_findings
 from orchestrator.model.finding import Evidence, Finding
 
@@ -40,6 +41,7 @@ def conclude(grounds: Grounds) -> tuple[list[Finding], Headline]:
         *series_findings(grounds),
         *failure_findings(grounds),
         *names_findings(grounds),
+        *precursor_findings(grounds),
         *change_findings(grounds),
         *_unmeasured(grounds, measured),
     ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.core.expect_clients import connections, precursor
 from orchestrator.model.finding import Expected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Literal
 
+    from orchestrator.core.expect_clients import Clients
     from orchestrator.model.finding import Reset, SegmentRow
     from orchestrator.model.playbook import Expectation
 
@@ -17,13 +19,16 @@ if TYPE_CHECKING:
 
 
 def hold_against(
-    expectations: Sequence[Expectation], segments: Sequence[SegmentRow], resets: Sequence[Reset]
-) -> tuple[Expected, ...]:
+    expectations: Sequence[Expectation], segments: Sequence[SegmentRow], resets: Sequence[Reset],
+    clients: Clients | None = None,
+) -> tuple[Expected, ...]:  # fmt: skip
     """Return what became of each expectation."""
-    return tuple(_one(e, segments, resets) for e in expectations)
+    return tuple(_one(e, segments, resets, clients) for e in expectations)
 
 
-def _one(expectation: Expectation, segments: Sequence[SegmentRow], resets: Sequence[Reset]) -> Expected:
+def _one(
+    expectation: Expectation, segments: Sequence[SegmentRow], resets: Sequence[Reset], clients: Clients | None
+) -> Expected:
     settings = expectation.settings
     name = " ".join([expectation.kind, *(f"{k} {v}" for k, v in settings.items())])
     rows = [r for r in segments if not r.inferred and not r.span and _is_meant(r, settings.get("segment"))]
@@ -31,6 +36,11 @@ def _one(expectation: Expectation, segments: Sequence[SegmentRow], resets: Seque
         outcome, reason = _undecidable("counts are not split by flow; leave `flow` out to check all of them")
     elif expectation.kind == "resets":
         outcome, reason = _resets(expectation, resets)
+    elif expectation.kind in {"precursor", "connection"}:
+        judged = precursor if expectation.kind == "precursor" else connections
+        outcome, reason = _undecidable("connections were not looked at") if clients is None else (
+            judged(expectation, clients)
+        )  # fmt: skip
     elif not any(r.sent for r in rows):
         outcome, reason = _undecidable("no packet was measured there")
     elif expectation.kind == "loss":

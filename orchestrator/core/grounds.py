@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.model.names import Names
+from orchestrator.model.precursor import Precursors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,6 +57,8 @@ class Grounds:
     """By point the silences, at least a second each, that connections seen there survived."""
     names: Names = field(default_factory=Names)
     """What messages in the clear tell."""
+    precursors: Precursors = field(default_factory=Precursors)
+    """What failed for clients, and what they met before."""
 
 
 def place(row: SegmentRow) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class Heartbeat:
     beats: int
     missed: int
     """Beats that did not come between others that did."""
+    missed_at_ns: tuple[int, ...] = field(default=(), compare=False)
+    """When the first of them should have come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

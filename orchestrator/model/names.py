@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -117,6 +117,11 @@ class Event:
     time_ns: int
     kind: EventKind
     target: str
+    flow: FlowKey | None = field(default=None, compare=False)
+    """From client to server."""
+    point: str = field(default="", compare=False)
+    frame: int = field(default=0, compare=False)
+    """Where it can be looked at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,7 +78,7 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """A check of the result: ``kind`` is loss, resets or delay; settings as written, for reports to quote."""
+    """A check of the result: ``kind`` is loss, resets, delay, precursor or connection; settings as written."""
 
     kind: str
     settings: Mapping[str, str | int | float | bool] = field(default_factory=dict)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.model.names import Names
+from orchestrator.model.precursor import Precursors
 
 if TYPE_CHECKING:
     from orchestrator.model.clock import ClockModel
@@ -80,6 +81,8 @@ class Result:
     """More than there are entries, where there are very many."""
     names: Names = field(default_factory=Names)
     """What messages in the clear tell."""
+    precursors: Precursors = field(default_factory=Precursors)
+    """What failed for clients, and what they met before."""
     suggested_order: tuple[str, ...] | None = None
     """A path order that the packets speak for, where the given one is contradicted beyond doubt."""
     order_warning: str | None = None

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.report.names import names_document
+from orchestrator.report.precursors import precursors_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +68,7 @@ def result_document(result: Result, *, version: str, generated_ns: int) -> dict[
             }
             for b in result.bursts
         ],
-        "precursors": [],
+        **precursors_document(result.precursors, timestamp),
         "translations": [{"from": a, "to": b, "inside": i, "outside": o} for a, b, i, o in result.translations],
         "series": [_series(s) for s in result.series],
         "connections": [_connection(c) for c in result.connections],
@@ -186,6 +187,7 @@ def _connection(c: Connection) -> dict[str, Any]:
         "idle_ns": c.idle_ns, "idle_at": timestamp(c.idle_at_ns) if c.idle_ns else None,
         "heartbeat": None if c.heartbeat is None else {
             "period_ns": c.heartbeat.period_ns, "beats": c.heartbeat.beats, "missed": c.heartbeat.missed,
+            "missed_at": [timestamp(t) for t in c.heartbeat.missed_at_ns],
         },
         "stall": None if c.stall is None else {
             "by": c.stall.by, "kind": c.stall.kind, "packets": c.stall.packets, "resent": c.stall.resent,

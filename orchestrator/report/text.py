@@ -20,6 +20,8 @@ MOST_FINDINGS = 9
 MOST_KINDS = 6
 NOTEWORTHY = 0.01
 """Share of a point's frames; a few ARP and STP frames are everywhere."""
+THIS_PATH = "this path: no"
+"""How the statement begins where another path may be the cause."""
 ANSWER = {"yes": "YES", "no": "NO", "cannot-tell": "CANNOT TELL"}
 BAR = 8
 """Characters of the longest loss bar."""
@@ -100,7 +102,10 @@ def _clocks(points: Iterable[PointResult]) -> str:
 
 def _answer(result: Result) -> list[str]:
     head = result.headline
-    lines = _wrapped(f"IS IT THE NETWORK?   {ANSWER[head.network]}: {head.statement}", "", "                     ")
+    answer = f"{ANSWER[head.network]}: {head.statement}"
+    if head.statement.startswith(THIS_PATH):  # for another one may be it
+        answer = head.statement[0].upper() + head.statement[1:]
+    lines = _wrapped(f"IS IT THE NETWORK?   {answer}", "", "                     ")
     if head.domain not in {"unknown", "segment"}:
         lines.append(f"                     Look at: {head.domain.upper()}")
     return lines

@@ -20,6 +20,8 @@ FEWEST = 8
 STEADY = 0.1
 """Deviation from the period, as a share of it, that is still in step."""
 MOSTLY = 0.9
+MOST_TIMES = 100
+"""Of missed beats that are told one by one."""
 
 
 def find_heartbeat(time_ns: NDArray[np.int64], size: NDArray[np.int64]) -> Heartbeat | None:
@@ -41,7 +43,11 @@ def find_heartbeat(time_ns: NDArray[np.int64], size: NDArray[np.int64]) -> Heart
     single = steady & (beats == 1)
     if single.mean() < MOSTLY - STEADY or steady.mean() < MOSTLY:
         return None
-    return Heartbeat(period_ns=int(np.median(gaps[single])), beats=len(gaps) + 1, missed=int((beats[steady] - 1).sum()))
+    skipped = np.flatnonzero(steady & (beats > 1))[:MOST_TIMES]
+    return Heartbeat(
+        period_ns=int(np.median(gaps[single])), beats=len(gaps) + 1, missed=int((beats[steady] - 1).sum()),
+        missed_at_ns=tuple((time_ns[begins[low:high]][skipped] + period).tolist()),
+    )  # fmt: skip
 
 
 def _longest_run(small: NDArray[np.bool_]) -> tuple[int, int]:

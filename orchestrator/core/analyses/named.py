@@ -63,7 +63,10 @@ def _of_question(t: DnsTransaction) -> Iterator[Event]:
     elif t.took_ns is not None and t.took_ns > SLOW_NS:
         kind = "dns-slow"
     if kind is not None:
-        yield Event(client=t.flow.src, time_ns=t.asked_ns, kind=kind, target=t.flow.dst)
+        yield Event(
+            client=t.flow.src, time_ns=t.asked_ns, kind=kind, target=t.flow.dst, flow=t.flow, point=t.last_seen,
+            frame=t.frame,
+        )  # fmt: skip
 
 
 def _of_error(error: IcmpError) -> Iterator[Event]:
@@ -75,7 +78,10 @@ def _of_error(error: IcmpError) -> Iterator[Event]:
     kind: EventKind = "icmp-prohibited" if "prohibited" in error.name else "icmp-unreachable"
     target = f"{error.quoted.dst}:{error.quoted.dport}" if error.quoted.dport else error.quoted.dst
     for time in error.times_ns:
-        yield Event(client=error.quoted.src, time_ns=time, kind=kind, target=target)
+        yield Event(
+            client=error.quoted.src, time_ns=time, kind=kind, target=target, flow=error.quoted, point=error.point,
+            frame=error.frame,
+        )  # fmt: skip
 
 
 def _is_unreachable(error: IcmpError) -> bool:
@@ -85,4 +91,7 @@ def _is_unreachable(error: IcmpError) -> bool:
 def _of_alert(alert: TlsAlert) -> Event:
     """Return the event of an alert, whoever sent it."""
     server = alert.flow.turned() if alert.client == alert.flow.dst else alert.flow
-    return Event(client=alert.client, time_ns=alert.time_ns, kind="tls-alert", target=f"{server.dst}:{server.dport}")
+    return Event(
+        client=alert.client, time_ns=alert.time_ns, kind="tls-alert", target=f"{server.dst}:{server.dport}",
+        flow=server, point=alert.point, frame=alert.frame,
+    )  # fmt: skip

@@ -49,25 +49,61 @@ def find_unanswered(
     frames: NDArray[np.int64],
 ) -> list[Attempt]:
     """Return attempts without SYN-ACK or RST, in time order."""
-    first = tokens.first_row
-    tcp = packets.protocol[first] == TCP
-    flags = packets.flags[first]
-    way = tokens.way
-    answers = np.unique(way[tcp & ((flags & (ACK | RST)) > 0)] ^ 1)
-    went_on = np.unique(way[tcp & ((flags & (ACK | RST)) == ACK)])  # who acknowledges was answered, whoever saw that
-    answers = np.union1d(answers, went_on)
-    opening = np.flatnonzero(tcp & ((flags & (SYN | ACK)) == SYN) & verdicts.counted & ~np.isin(way, answers))
+    flags, way = _flags_and_ways(packets, tokens)
+    answered = np.union1d(np.unique(way[(flags & (ACK | RST)) > 0] ^ 1), _went_on(flags, way))
+    opening = np.flatnonzero(_opens(flags) & verdicts.counted & ~np.isin(way, answered))
     if not len(opening):
         return []
     latest = int(verdicts.time_ns.max())
-    opening = opening[np.lexsort((verdicts.time_ns[opening], way[opening]))]
-    starts = np.flatnonzero(np.concatenate(([True], np.diff(way[opening]) != 0)))
     found = [
         _attempt(packets, tokens, routes, verdicts, group, names, frames)
-        for group in np.split(opening, starts[1:])
+        for group in _by_way(opening, verdicts, way)
         if int(verdicts.time_ns[group[0]]) + ANSWER_NS <= latest
     ]
     return sorted(found, key=lambda a: a.first_ns)
+
+
+def find_refused(
+    packets: Packets,
+    tokens: Tokens,
+    routes: Routes,
+    verdicts: Verdicts,
+    names: Sequence[str],
+    frames: NDArray[np.int64],
+) -> list[Attempt]:
+    """Return attempts that a RST answered and nothing else did, in time order."""
+    flags, way = _flags_and_ways(packets, tokens)
+    refused = np.unique(way[(flags & RST) > 0] ^ 1)
+    acknowledged = ((flags & (ACK | RST)) == ACK) & np.isin(way >> 1, refused >> 1)
+    connected = np.unique(way[acknowledged] >> 1)
+    opening = np.flatnonzero(_opens(flags) & verdicts.counted & np.isin(way, refused) & ~np.isin(way >> 1, connected))
+    found = [
+        _attempt(packets, tokens, routes, verdicts, group, names, frames) for group in _by_way(opening, verdicts, way)
+    ]
+    return sorted(found, key=lambda a: a.first_ns)
+
+
+def _flags_and_ways(packets: Packets, tokens: Tokens) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return by token the flags of TCP, 0 of anything else, and its flow direction."""
+    first = tokens.first_row
+    return np.where(packets.protocol[first] == TCP, packets.flags[first], 0).astype(np.uint8), tokens.way
+
+
+def _opens(flags: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return np.asarray((flags & (SYN | ACK)) == SYN)
+
+
+def _went_on(flags: NDArray[np.uint8], way: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the flow directions of those who acknowledge: they were answered, whoever saw that."""
+    return np.unique(way[(flags & (ACK | RST)) == ACK])
+
+
+def _by_way(opening: NDArray[np.int64], verdicts: Verdicts, way: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Return the tokens of each flow direction, in time order."""
+    if not len(opening):
+        return []
+    opening = opening[np.lexsort((verdicts.time_ns[opening], way[opening]))]
+    return np.split(opening, np.flatnonzero(np.diff(way[opening]) != 0) + 1)
 
 
 def _attempt(

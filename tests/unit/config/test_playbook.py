@@ -179,7 +179,7 @@ def test_min_points_are_two_or_all_if_fewer(tmp_path):
                 "p.yaml:7:34: triggers[1].when: 'mrak' is not 'mark', 'reset' or 'log' (did you mean 'mark'?)",
                 "p.yaml:8:27: expect[0].loss.segment: no segment 'cc-hg' (did you mean 'cc-hq'?)",
                 "p.yaml:8:68: expect[1].delay.p95_below: 4 has no unit: write a duration such as 10m, 2s or 8 ms",
-                "p.yaml:8:73: expect[2]: write one of loss, resets or delay an entry",
+                "p.yaml:8:73: expect[2]: write one of loss, resets, delay, precursor or connection an entry",
             ],
             id="choices-authority-triggers-and-expectations",
         ),
