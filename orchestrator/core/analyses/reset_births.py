@@ -146,8 +146,9 @@ def _widen(
         )
         birth.after = missing
         return
-    room = _routers(scene, silent[-1], birth.before) or 0
-    if missing is None and len(silent) <= TOO_FEW and not numbers.other_ttl and numbers.hops >= room:
+    room = _routers(scene, silent[-1], birth.before)
+    few = len(silent) == 1 or (len(silent) <= TOO_FEW and room is not None)
+    if missing is None and few and not numbers.other_ttl and numbers.hops >= (room or 0):
         birth.after = None
         points = "one silent point" if len(silent) == 1 else f"{len(silent)} silent points"
         birth.said.append(f"{points} alone, and nothing else tells it from its claimed sender's")
