@@ -31,7 +31,7 @@ def false_reports(recipe, seeds):
     return sum(bool(supported(recipe, seed)) for seed in seeds)
 
 
-@pytest.mark.parametrize(("about", "seeds"), zip(NULLS, (50, 20, 20, 20, 20), strict=True))
+@pytest.mark.parametrize(("about", "seeds"), [*zip(NULLS, (50, 20, 20, 20, 20), strict=True)])
 def test_busy_hours_make_no_precursor(about, seeds):
     """Of one in twenty that would be allowed, hardly any reports one."""
     assert false_reports(NULLS[about], range(seeds)) <= 1
