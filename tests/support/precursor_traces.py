@@ -31,6 +31,8 @@ class Recipe:
     busy: float = 8.0
     noise_per_hour: float = 1.0
     """Of each kind and client, in quiet times."""
+    stretches: tuple[int, int] = (5, 20)
+    """Minutes that busy times last."""
     restless: float = 1.0
     """By how much the failing clients meet more than others."""
     exposure: float = 0.0
@@ -42,7 +44,7 @@ def trace(recipe: Recipe, seed: int) -> Watch:
     """Return what one run of *recipe* shows."""
     random = np.random.default_rng(seed)
     end = int(recipe.hours * 3600 * S)
-    busy = _busy(random, end)
+    busy = _busy(random, end, recipe.stretches)
     clients = tuple(f"10.0.0.{k + 1}" for k in range(recipe.clients))
     met: list[Encounter] = []
     for k, client in enumerate(clients):
@@ -77,12 +79,12 @@ def whole_day(clients: tuple[str, ...], end: int) -> Activity:
     )  # fmt: skip
 
 
-def _busy(random: np.random.Generator, end: int) -> np.ndarray:
-    """Return by minute whether it is a busy one: stretches of five to twenty minutes, a quarter of all."""
+def _busy(random: np.random.Generator, end: int, stretches: tuple[int, int]) -> np.ndarray:
+    """Return by minute whether it is a busy one, as a quarter of all is."""
     minutes = np.zeros(end // (60 * S) + 1, bool)
     while minutes.mean() < 0.25:
         begin = int(random.integers(len(minutes)))
-        minutes[begin : begin + int(random.integers(5, 21))] = True
+        minutes[begin : begin + int(random.integers(stretches[0], stretches[1] + 1))] = True
     return minutes
 
 

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.model.precursor import Encounter, Failed, Failure, Met
 
 FEWEST_CASES, FEWEST_CLIENTS = 5, 2
-SIGNIFICANT = 0.01
-"""Where failing clients meet everything more often, and all of it falls into busy times, 0.05 would accuse wrongly in a
-sixth of all traces (tests/unit/core/test_precursor_truth.py)."""
+SIGNIFICANT = 0.05
 NULL = 0.05
 """Comparisons that must show nothing show something below it."""
 MOST_FAILURES, MOST_ROWS, EXAMPLES = 1_000, 50, 3
