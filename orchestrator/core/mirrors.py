@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 FOREVER_NS = 10 * 365 * 86_400 * 1_000_000_000
 """Longer than any capture: nobody knows how many copies came to nothing before the first and behind the last."""
+EDGE_COPIES = 5
+"""A clock set behind fewer copies than this, or before so few, is not seen to have been: times then do not tell
+which packets passed before the first copy and behind the last."""
 MOST_REPEATED = 0.01
 """Share of numbers that may come twice before several mirrors are taken to share a session."""
 RESTARTS = 1 << 24
@@ -47,7 +50,9 @@ def find_mirror_losses(packets: Packets, time_ns: NDArray[np.int64]) -> MirrorLo
     gaps, lost = [np.empty((0, 2), np.int64)], 0
     bounds = np.flatnonzero(np.diff(packets.mirror_session[rows])) + 1
     for session in np.split(rows, bounds) if len(rows) else ():
-        first, last = int(time_ns[session].min()), int(time_ns[session].max())
+        edge = min(EDGE_COPIES, len(session)) - 1
+        ordered = np.partition(time_ns[session], (edge, len(session) - 1 - edge))
+        first, last = int(ordered[edge]), int(ordered[len(session) - 1 - edge])
         gaps.append(np.array([(first - FOREVER_NS, first - 1), (last + 1, last + FOREVER_NS)], np.int64))
         for number, time in _series(packets, session, time_ns):
             steps = np.diff(number)

@@ -7,6 +7,18 @@ from tests.support.pathsim.taps import Clock
 from tests.support.pathsim.tcp import Stack
 
 FOUND: dict[str, Case] = {
+    "the first packet of a mirror whose clock was set behind its first copy": Case(
+        seed=27540349,
+        points=2,
+        loss=(0.0, 0.2, 0.0),
+        jitter_us=5,
+        doubles=0.02,
+        stack=Stack(window=4, timestamps=False),
+        devices=Devices(routers=(1, 1, 1, 1)),
+        captures=(Point(), Point(clock=Clock(step_at_ns=10000000, step_ns=20000000), shell="erspan", mirror_loses=0.1)),
+        traffic=Traffic(connections=1, turns=5, questions=25, heartbeats=30),
+        lasts_ns=4_000_000_000,
+    ),
     "copies that a mirror lost while two clocks were set by the same amount and only one direction showed it": Case(
         seed=43919022,
         points=3,
